@@ -1,0 +1,221 @@
+//! A channel: a named place that messages are published to and listeners join.
+//!
+//! This file holds the channel itself; what can be done with it is in `publish`, `members`, `subscribe` and
+//! `stream`. Doors call these and decide nothing about delivery themselves.
+
+pub(crate) mod members;
+pub(crate) mod publish;
+pub(crate) mod settings;
+pub(crate) mod stream;
+pub(crate) mod subscribe;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+pub use self::members::{Connection, ListenerInfo, ListenerOrder};
+pub use self::publish::Publish;
+pub use self::settings::{ChannelSettings, SettingsPatch};
+pub use self::stream::{Delivery, Event, Failure, MessageStream};
+pub use self::subscribe::{Ack, Item, Subscribe, Subscription};
+use crate::entry::{Entry, Offset, Position};
+use crate::error::{Error, ErrorKind, Result};
+use crate::hub::HubCore;
+use crate::id::ChannelId;
+use crate::lane::Lane;
+use crate::limits::READ_BYTES_MAX;
+use crate::log::Budget;
+use members::Members;
+
+/// A channel of a hub. Cloning shares it.
+///
+/// ```
+/// use eric_sse::{ChannelSettings, Hub, Message};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let hub = Hub::in_memory();
+/// let channel = hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
+/// let bob = channel.add_listener().await?;
+/// bob.start();
+/// channel.dispatch(bob.id(), Message::of("hello", "bob")?).await?;
+/// let delivery = channel.deliver_next(bob.id()).await?.expect("one message waits");
+/// assert_eq!(delivery.message().payload().as_json(), "\"bob\"");
+/// # Ok::<(), eric_sse::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Channel(Arc<Shared>);
+
+struct Shared {
+    core: Arc<HubCore>,
+    id: ChannelId,
+    lane: Lane,
+    settings: Mutex<Arc<ChannelSettings>>,
+    members: RwLock<Members>,
+    /// Held while a listener is added or removed.
+    change: tokio::sync::Mutex<()>,
+    /// Listeners with a live subscription.
+    connected: AtomicUsize,
+    is_removed: AtomicBool,
+}
+
+/// What a channel holds at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelInfo {
+    /// The last broadcast; none where there never was one.
+    pub tail: Option<Position>,
+    /// Broadcasts that are kept.
+    pub messages: u64,
+    /// Bytes of the broadcasts that are kept.
+    pub bytes: u64,
+    /// Its listeners.
+    pub listeners: usize,
+    /// Listeners with a live subscription.
+    pub connected: usize,
+}
+
+/// Broadcasts that a channel keeps.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// In log order.
+    pub entries: Vec<Entry>,
+    /// Where to go on; none at the end.
+    pub next: Option<Position>,
+}
+
+impl Channel {
+    pub(crate) fn new(core: Arc<HubCore>, id: ChannelId, lane: Lane, settings: ChannelSettings) -> Self {
+        Self(Arc::new(Shared {
+            core,
+            id,
+            lane,
+            settings: Mutex::new(Arc::new(settings)),
+            members: RwLock::default(),
+            change: tokio::sync::Mutex::default(),
+            connected: AtomicUsize::new(0),
+            is_removed: AtomicBool::new(false),
+        }))
+    }
+
+    fn core(&self) -> &Arc<HubCore> {
+        &self.0.core
+    }
+
+    fn epoch_position(&self, offset: Offset) -> Position {
+        Position { epoch: self.0.core.engine.tail().epoch, offset }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &ChannelId {
+        &self.0.id
+    }
+
+    /// Its settings at this moment.
+    pub fn settings(&self) -> Arc<ChannelSettings> {
+        self.0.settings.lock().clone()
+    }
+
+    /// Changes the settings that `patch` gives; they are in force at once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidValue`] where one is out of range: then none is changed.
+    ///
+    /// # Cancel safety
+    /// If dropped, the settings may or may not have changed.
+    pub async fn change_settings(&self, patch: &SettingsPatch) -> Result<()> {
+        let _change = self.0.change.lock().await;
+        let before = self.settings();
+        let after = patch.apply((*before).clone())?;
+        if after == *before {
+            return Ok(());
+        }
+        if after.retention() != before.retention() {
+            self.core().engine.retain(self.0.lane, after.retention()).await?;
+        }
+        *self.0.settings.lock() = Arc::new(after);
+        Ok(())
+    }
+
+    /// What it holds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownChannel`] where it was removed, and what the engine says.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn info(&self) -> Result<ChannelInfo> {
+        let lane = self.core().engine.lane(self.0.lane).await.map_err(|error| self.explain(error))?;
+        Ok(ChannelInfo {
+            tail: lane.last.map(|last| self.epoch_position(last)),
+            messages: lane.messages,
+            bytes: lane.bytes,
+            listeners: self.0.members.read().len(),
+            connected: self.0.connected.load(Ordering::Relaxed),
+        })
+    }
+
+    /// At most `limit` kept broadcasts after `after`, or from the earliest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] where `after` is of another epoch, and what the engine says.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn history(&self, after: Option<Position>, limit: usize) -> Result<History> {
+        let tail = self.core().engine.tail();
+        if let Some(after) = after.filter(|after| after.epoch != tail.epoch) {
+            let text = format!("position {after} is of another epoch than {}", tail.epoch);
+            return Err(Error::new(ErrorKind::Conflict, text));
+        }
+        let mut at = after.map_or(Offset::ZERO, |after| after.offset);
+        let mut entries: Vec<Entry> = Vec::new();
+        while entries.len() < limit && at < tail.offset {
+            let budget = Budget { entries: limit - entries.len(), bytes: READ_BYTES_MAX };
+            let page = self
+                .core()
+                .engine
+                .read(self.0.lane, at, budget)
+                .await
+                .map_err(|error| self.explain(error))?;
+            at = page.searched_to;
+            entries.extend(page.entries);
+            if entries.iter().map(Entry::bytes).sum::<usize>() >= READ_BYTES_MAX {
+                break;
+            }
+        }
+        let next = entries.last().map(Entry::position).filter(|last| at < tail.offset && at == last.offset);
+        Ok(History { entries, next })
+    }
+
+    /// The end of the channel: its record is gone already.
+    pub(crate) async fn close(&self) -> Result<()> {
+        self.0.is_removed.store(true, Ordering::SeqCst);
+        self.core().engine.close(self.0.lane).await
+    }
+
+    /// What the engine says of lanes, said of the channel and its listeners.
+    fn explain(&self, error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::Closed => self.unknown(),
+            ErrorKind::LimitExceeded => {
+                match error.holder().and_then(|lane| self.0.members.read().id_of(lane)) {
+                    Some(holder) => error.with_note(&format!(", held by listener id={holder}")),
+                    None => error,
+                }
+            }
+            _ => error,
+        }
+    }
+
+    fn unknown(&self) -> Error {
+        Error::new(ErrorKind::UnknownChannel, format!("unknown channel id={}", self.0.id))
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel").field("id", &self.0.id).field("lane", &self.0.lane).finish_non_exhaustive()
+    }
+}

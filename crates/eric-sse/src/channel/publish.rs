@@ -1,0 +1,98 @@
+//! Publishing: a broadcast is one entry in the channel's lane, a dispatch one in the listener's.
+
+use super::Channel;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{IdempotencyKey, ListenerId};
+use crate::lane::Lane;
+use crate::limits::BATCH_MESSAGES_MAX;
+use crate::log::{NewEntry, Taken};
+use crate::message::Message;
+
+/// A message to publish, and what makes its repetition recognisable: the message's own id, unless a key is given.
+#[derive(Debug, Clone)]
+pub struct Publish {
+    /// The message.
+    pub message: Message,
+    /// Its idempotency key.
+    pub key: Option<IdempotencyKey>,
+}
+
+impl From<Message> for Publish {
+    fn from(message: Message) -> Self {
+        let key = message.id().cloned().map(IdempotencyKey::from);
+        Self { message, key }
+    }
+}
+
+impl Channel {
+    /// Publishes to all listeners and watchers: one entry, however many there are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownChannel`] where the channel was removed, [`ErrorKind::KeyReused`],
+    /// [`ErrorKind::LimitExceeded`], and what the engine says; then nothing was published.
+    ///
+    /// # Cancel safety
+    /// If dropped, the message may or may not have been published.
+    pub async fn broadcast(&self, message: impl Into<Publish>) -> Result<Taken> {
+        self.broadcast_batch(vec![message.into()]).await.map(|taken| taken[0])
+    }
+
+    /// Publishes a batch to all listeners and watchers: contiguous, all or nothing.
+    ///
+    /// # Errors
+    /// As [`Channel::broadcast`]; [`ErrorKind::TooLarge`] beyond
+    /// [`BATCH_MESSAGES_MAX`].
+    ///
+    /// # Cancel safety
+    /// If dropped, the batch may or may not have been published.
+    pub async fn broadcast_batch(&self, batch: Vec<Publish>) -> Result<Vec<Taken>> {
+        self.submit(self.0.lane, batch).await.map_err(|error| self.explain(error))
+    }
+
+    /// Publishes to one listener, whether it is there to read or not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownListener`]; else as [`Channel::broadcast`].
+    ///
+    /// # Cancel safety
+    /// If dropped, the message may or may not have been published.
+    pub async fn dispatch(&self, listener: &ListenerId, message: impl Into<Publish>) -> Result<Taken> {
+        self.dispatch_batch(listener, vec![message.into()]).await.map(|taken| taken[0])
+    }
+
+    /// Publishes a batch to one listener: contiguous, all or nothing.
+    ///
+    /// # Errors
+    /// As [`Channel::dispatch`]; [`ErrorKind::TooLarge`] beyond [`BATCH_MESSAGES_MAX`].
+    ///
+    /// # Cancel safety
+    /// If dropped, the batch may or may not have been published.
+    pub async fn dispatch_batch(&self, listener: &ListenerId, batch: Vec<Publish>) -> Result<Vec<Taken>> {
+        let member = self.member(listener)?;
+        let messages = batch.len() as u64;
+        self.submit(member.lane, batch).await.map_err(|error| match error.kind() {
+            ErrorKind::Closed => {
+                self.core().stats.entries_dead.add(messages);
+                self.unknown_listener(listener)
+            }
+            _ => self.explain(error),
+        })
+    }
+
+    async fn submit(&self, lane: Lane, batch: Vec<Publish>) -> Result<Vec<Taken>> {
+        if batch.len() > BATCH_MESSAGES_MAX {
+            let text = format!(
+                "batch has {} messages, more than batch_messages_max={BATCH_MESSAGES_MAX}",
+                batch.len()
+            );
+            return Err(Error::new(ErrorKind::TooLarge, text));
+        }
+        let taken_at = self.core().clock.now();
+        let new = |Publish { message, key }| NewEntry { lane, message, key, taken_at };
+        let taken = self.core().engine.submit(batch.into_iter().map(new).collect()).await?;
+        let published = taken.iter().filter(|taken| taken.first).count() as u64;
+        self.core().stats.entries_published.add(published);
+        self.core().stats.entries_repeated.add(taken.len() as u64 - published);
+        Ok(taken)
+    }
+}

@@ -1,0 +1,421 @@
+//! Streams for readers in this process: a subscription whose entries pass through the listener's callback.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use super::Channel;
+use super::members::Connection;
+use super::subscribe::{Item, Subscribe, Subscription};
+use crate::clock::Timestamp;
+use crate::cursor::Conflict;
+use crate::entry::Position;
+use crate::error::{Error, Result};
+use crate::follow::{End, Gap, ReadFrom};
+use crate::id::ListenerId;
+use crate::limits::DELIVERY_ATTEMPTS_MAX;
+use crate::listener::{CallbackError, Listener};
+use crate::log::{BoxFuture, Budget};
+use crate::message::Message;
+use crate::sse::encode::Format;
+use crate::window::Framed;
+
+/// A message that was delivered to a listener.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    framed: Arc<Framed>,
+    attempt: u32,
+    failure: Option<Failure>,
+    missed: Option<Gap>,
+}
+
+/// Why a delivery failed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What the callback said.
+    pub reason: Arc<str>,
+    /// Whether it will not be tried again although nobody acknowledged it.
+    pub is_dead: bool,
+}
+
+impl Delivery {
+    /// What was published.
+    pub fn message(&self) -> &Message {
+        self.framed.entry().message()
+    }
+
+    /// Where it stands in the log.
+    pub fn position(&self) -> Position {
+        self.framed.entry().position()
+    }
+
+    /// When the log took it.
+    pub fn taken_at(&self) -> Timestamp {
+        self.framed.entry().taken_at()
+    }
+
+    /// How many times it was delivered by this stream; 1 at first.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Why its callback failed, if it did.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// What was missed right before it; told here by [`Channel::deliver_next`] only.
+    pub fn missed(&self) -> Option<&Gap> {
+        self.missed.as_ref()
+    }
+
+    /// The entry with the frames it was encoded to.
+    pub fn framed(&self) -> &Arc<Framed> {
+        &self.framed
+    }
+}
+
+/// What a stream yields.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A message.
+    Message(Delivery),
+    /// Something was missed right before what follows.
+    Gap(Gap),
+}
+
+impl Event {
+    /// The delivery, if it is one.
+    pub fn message(self) -> Option<Delivery> {
+        match self {
+            Self::Message(delivery) => Some(delivery),
+            Self::Gap(_) => None,
+        }
+    }
+}
+
+/// A stream of what a listener receives, or a watcher. It ends when the listener is stopped or removed, or another
+/// stream takes over; an error of the engine ends it too.
+///
+/// An event is consumed when it is yielded; dropping the stream loses nothing.
+pub struct MessageStream {
+    subscription: Subscription,
+    items: VecDeque<Item>,
+    read: Vec<Item>,
+    /// A failed delivery that is to be tried again, and how often it was.
+    retry: Option<(Arc<Framed>, u32)>,
+    delay: Option<BoxFuture<'static, ()>>,
+    end: Option<End>,
+    is_over: bool,
+}
+
+impl Channel {
+    /// Streams what `connection`'s listener receives, from its cursor; empty where the listener is not running.
+    ///
+    /// # Errors
+    /// As [`Channel::subscribe`].
+    ///
+    /// # Cancel safety
+    /// As [`Channel::subscribe`].
+    ///
+    /// ```
+    /// use eric_sse::{ChannelSettings, Hub, Message};
+    /// use futures_util::StreamExt as _;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let hub = Hub::in_memory();
+    /// let channel = hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
+    /// let bob = channel.add_listener().await?;
+    /// bob.start();
+    /// channel.broadcast(Message::of("t", &1)?).await?;
+    /// let mut stream = channel.message_stream(&bob).await?;
+    /// let delivery = stream.next().await.unwrap()?.message().unwrap();
+    /// assert_eq!(delivery.message().payload().as_json(), "1");
+    /// # Ok::<(), eric_sse::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn message_stream(&self, connection: &Connection) -> Result<MessageStream> {
+        self.message_stream_with(connection.id(), Subscribe::default()).await
+    }
+
+    /// [`Channel::message_stream`] that begins, acknowledges and meets others as `options` say.
+    ///
+    /// # Errors
+    /// As [`Channel::subscribe`].
+    ///
+    /// # Cancel safety
+    /// As [`Channel::subscribe`].
+    pub async fn message_stream_with(&self, id: &ListenerId, options: Subscribe) -> Result<MessageStream> {
+        let subscription = self.read(self.member(id)?, options).await;
+        Ok(MessageStream::new(subscription.map_err(|error| self.explain_listener(error, id))?))
+    }
+
+    /// Streams the channel's broadcasts from now on.
+    ///
+    /// # Errors
+    /// As [`Channel::watch`].
+    pub fn watch_stream(&self) -> Result<MessageStream> {
+        Ok(MessageStream::new(self.watch(ReadFrom::Latest)?))
+    }
+
+    /// Delivers the next message to a listener; none where there is none, or where it is not running.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownListener`](crate::ErrorKind); [`ErrorKind::Conflict`](crate::ErrorKind) while a subscription
+    /// lives; and what the engine says.
+    ///
+    /// # Cancel safety
+    /// If dropped, nothing was consumed.
+    pub async fn deliver_next(&self, id: &ListenerId) -> Result<Option<Delivery>> {
+        let member = self.member(id)?;
+        if !member.is_running() {
+            return Ok(None);
+        }
+        let options = Subscribe { conflict: Conflict::Refuse, ..Subscribe::default() };
+        let subscription = self.read(member, options).await;
+        let mut stream = MessageStream::new(subscription.map_err(|error| self.explain_listener(error, id))?);
+        stream.next_ready().await
+    }
+}
+
+impl MessageStream {
+    fn new(subscription: Subscription) -> Self {
+        Self {
+            subscription,
+            items: VecDeque::new(),
+            read: Vec::new(),
+            retry: None,
+            delay: None,
+            end: None,
+            is_over: false,
+        }
+    }
+
+    /// Why it ended, once it has.
+    pub fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// The subscription behind it.
+    pub fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    /// The same stream with every event passed through `adapter`.
+    pub fn adapt<A: Adapter>(self, adapter: A) -> Adapted<A> {
+        Adapted { stream: self, adapter }
+    }
+
+    /// The same stream as events of an event stream, encoded once for all who read the same entry.
+    pub fn frames(self, format: Format) -> Adapted<impl Adapter<Out = bytes::Bytes>> {
+        let stats = self.subscription.channel().core().stats.clone();
+        self.adapt(Frames { format, stats })
+    }
+
+    /// One delivery, if one is ready.
+    async fn next_ready(&mut self) -> Result<Option<Delivery>> {
+        let mut missed = None;
+        loop {
+            let budget = Budget { entries: 1, bytes: 0 };
+            let step =
+                poll_fn(|context| match self.subscription.poll_items(context, budget, &mut self.read) {
+                    Poll::Pending if self.subscription.is_caught_up() => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                });
+            match step.await {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(error),
+                Some(Ok(Some(end))) => {
+                    self.end = Some(end);
+                    return Ok(None);
+                }
+                Some(Ok(None)) => {}
+            }
+            for item in std::mem::take(&mut self.read) {
+                match item {
+                    Item::Gap(gap) => missed = Some(gap),
+                    Item::Entry(framed) => {
+                        let delivery = self.deliver(framed, 1);
+                        return Ok(Some(Delivery { missed, ..delivery }));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs the callback, and takes note of what was consumed.
+    fn deliver(&mut self, framed: Arc<Framed>, attempt: u32) -> Delivery {
+        let listener = self.subscription.member().and_then(|member| member.listener.clone());
+        let outcome = listener.map_or(Ok(()), |listener| run(&*listener, framed.entry().message()));
+        let is_auto = self.subscription.is_auto();
+        let failure = outcome.err().map(|error| {
+            self.subscription.stats().deliveries_failed.add(1);
+            Failure {
+                reason: error.to_string().into(),
+                is_dead: !is_auto && attempt >= DELIVERY_ATTEMPTS_MAX,
+            }
+        });
+        if !is_auto && failure.as_ref().is_some_and(|failure| !failure.is_dead) {
+            self.retry = Some((framed.clone(), attempt + 1));
+        }
+        self.subscription.consumed(framed.entry().offset());
+        Delivery { framed, attempt, failure, missed: None }
+    }
+
+    /// The pause after a message, where the channel asks for one.
+    fn pause(&mut self) {
+        let delay_ms = self.subscription.channel().settings().stream_delay_ms;
+        if delay_ms > 0 {
+            let clock = &self.subscription.channel().core().clock;
+            self.delay = Some(clock.sleep(Duration::from_millis(delay_ms)));
+        }
+    }
+}
+
+/// Runs a callback; a panic is a failure.
+fn run(listener: &dyn Listener, message: &Message) -> Result<(), CallbackError> {
+    catch_unwind(AssertUnwindSafe(|| listener.on_message(message)))
+        .unwrap_or_else(|_| Err("the callback panicked".into()))
+}
+
+impl Stream for MessageStream {
+    type Item = Result<Event>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.is_over {
+            return Poll::Ready(None);
+        }
+        if let Some(delay) = &mut this.delay {
+            ready!(delay.as_mut().poll(context));
+            this.delay = None;
+        }
+        if let Some((framed, attempt)) = this.retry.take() {
+            let delivery = this.deliver(framed, attempt);
+            return Poll::Ready(Some(Ok(Event::Message(delivery))));
+        }
+        if this.items.is_empty() {
+            this.subscription.commit();
+            let read = ready!(this.subscription.poll_items(context, Budget::default(), &mut this.read));
+            match read {
+                Ok(None) => this.items.extend(this.read.drain(..)),
+                Ok(Some(end)) => {
+                    this.is_over = true;
+                    this.end = Some(end);
+                    return Poll::Ready(None);
+                }
+                Err(error) => {
+                    this.is_over = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
+        let event = match this.items.pop_front().expect("a poll that is ready brought items") {
+            Item::Gap(gap) => Event::Gap(gap),
+            Item::Entry(framed) => {
+                let delivery = this.deliver(framed, 1);
+                this.pause();
+                Event::Message(delivery)
+            }
+        };
+        Poll::Ready(Some(Ok(event)))
+    }
+}
+
+impl fmt::Debug for MessageStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageStream").field("subscription", &self.subscription).finish_non_exhaustive()
+    }
+}
+
+/// What the output of a stream looks like. The seam to users' formats.
+///
+/// ```
+/// use eric_sse::{Adapter, Delivery};
+///
+/// struct Upper;
+///
+/// impl Adapter for Upper {
+///     type Out = String;
+///     fn adapt(&self, delivery: &Delivery) -> String {
+///         delivery.message().kind().as_str().to_uppercase()
+///     }
+/// }
+/// # let _ = Upper;
+/// ```
+pub trait Adapter {
+    /// What it makes of a message.
+    type Out;
+
+    /// Makes it.
+    fn adapt(&self, delivery: &Delivery) -> Self::Out;
+
+    /// What it makes of a gap; nothing, unless it says otherwise.
+    fn gap(&self, gap: &Gap) -> Option<Self::Out> {
+        let _ = gap;
+        None
+    }
+}
+
+/// A [`MessageStream`] whose events passed through an [`Adapter`].
+pub struct Adapted<A> {
+    stream: MessageStream,
+    adapter: A,
+}
+
+impl<A> Adapted<A> {
+    /// The stream before the adapter.
+    pub fn stream(&self) -> &MessageStream {
+        &self.stream
+    }
+}
+
+impl<A: Adapter + Unpin> Stream for Adapted<A> {
+    type Item = Result<A::Out, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            let out = match ready!(Pin::new(&mut self.stream).poll_next(context)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(Event::Message(delivery))) => Some(self.adapter.adapt(&delivery)),
+                Some(Ok(Event::Gap(gap))) => self.adapter.gap(&gap),
+            };
+            if let Some(out) = out {
+                return Poll::Ready(Some(Ok(out)));
+            }
+        }
+    }
+}
+
+impl<A> fmt::Debug for Adapted<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adapted").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+/// The adapter of [`MessageStream::frames`].
+struct Frames {
+    format: Format,
+    stats: Arc<crate::stats::Stats>,
+}
+
+impl Adapter for Frames {
+    type Out = bytes::Bytes;
+
+    fn adapt(&self, delivery: &Delivery) -> bytes::Bytes {
+        delivery.framed.frame(self.format, &self.stats)
+    }
+
+    fn gap(&self, gap: &Gap) -> Option<bytes::Bytes> {
+        Some(crate::sse::encode::gap_frame(gap))
+    }
+}

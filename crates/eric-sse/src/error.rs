@@ -1,0 +1,115 @@
+//! The one error of the library: a kind to branch on, a text to read, a source to follow.
+//!
+//! Engines keep their own errors private and convert them here; doors turn a kind into a status
+//! (`eric-protocol`, `code.rs`).
+
+use std::fmt;
+
+use crate::lane::Lane;
+
+/// The library's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No channel has this id.
+    UnknownChannel,
+    /// No listener of the channel has this id.
+    UnknownListener,
+    /// The id is taken.
+    AlreadyExists,
+    /// The message cannot be accepted as it is: correct it.
+    InvalidMessage,
+    /// An id, a position, a key or a setting is malformed: correct it.
+    InvalidValue,
+    /// The message is larger than the limit.
+    TooLarge,
+    /// The idempotency key was used for other content.
+    KeyReused,
+    /// What is asked contradicts what is there: another live subscription, a position beyond the tail.
+    Conflict,
+    /// A named limit is reached; [`Error::limit`] tells which.
+    LimitExceeded,
+    /// The hub is closing or closed.
+    Closed,
+    /// The engine is out of reach: try again later.
+    Unavailable,
+    /// The engine has no room: try again when there is some.
+    NoSpace,
+    /// What the engine kept is damaged: stop.
+    Corrupt,
+}
+
+/// Why an operation did not happen; nothing has changed.
+///
+/// ```
+/// use eric_sse::{ChannelId, ErrorKind};
+///
+/// let error = "".parse::<ChannelId>().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::InvalidValue);
+/// assert_eq!(error.to_string(), "channel id is empty");
+/// ```
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: Box<str>,
+    limit: Option<&'static str>,
+    holder: Option<Lane>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` that reads `message`: lower case, no full stop, naming the thing and the reason.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into().into_boxed_str(), limit: None, holder: None, source: None }
+    }
+
+    /// An [`ErrorKind::LimitExceeded`] that names the limit as the documentation spells it.
+    pub fn limit_exceeded(limit: &'static str, message: impl Into<String>) -> Self {
+        Self { limit: Some(limit), ..Self::new(ErrorKind::LimitExceeded, message) }
+    }
+
+    /// The same error with the listener's lane that holds the limit, so that the hub can name it.
+    pub fn held_by(self, holder: Lane) -> Self {
+        Self { holder: Some(holder), ..self }
+    }
+
+    /// The same error with what caused it.
+    pub fn caused_by(self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
+
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The name of the limit that is reached, for [`ErrorKind::LimitExceeded`].
+    pub fn limit(&self) -> Option<&'static str> {
+        self.limit
+    }
+
+    pub(crate) fn holder(&self) -> Option<Lane> {
+        self.holder
+    }
+
+    /// The same error with more to read at its end.
+    pub(crate) fn with_note(mut self, note: &str) -> Self {
+        self.message = format!("{}{note}", self.message).into_boxed_str();
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,106 @@
+//! Every limit of the hub and of its doors, by name, with its unit at the end.
+//!
+//! A limit that is not here is not a limit. Each has a test exactly at it and one past it. What users can
+//! change is a field of [`Limits`] or of [`ChannelSettings`](crate::ChannelSettings); the constant is its default.
+
+/// Bytes of a channel's, listener's, connection's or queue's id.
+pub const ID_BYTES_MAX: usize = 128;
+/// Bytes of a message type.
+pub const MESSAGE_TYPE_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of a message id, a sender id and an idempotency key.
+pub const KEY_BYTES_MAX: usize = 256;
+/// Bytes of a message: its type and its minified payload.
+pub const MESSAGE_BYTES_MAX: usize = 16 * MIB;
+/// Nested containers of a payload; the outermost is level 1.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// Messages of one batch.
+pub const BATCH_MESSAGES_MAX: usize = 10_000;
+/// Characters of an epoch.
+pub const EPOCH_BYTES_MAX: usize = 16;
+
+/// Channels of a hub.
+pub const CHANNELS_MAX: usize = 100_000;
+/// Listeners of a channel.
+pub const LISTENERS_PER_CHANNEL_MAX: usize = 1_000_000;
+/// Bytes of recent entries, with what they were encoded to, that a hub shares among its live readers.
+pub const WINDOW_BYTES: usize = 64 * MIB;
+/// Seconds for which an idempotency key is remembered.
+pub const DEDUP_WINDOW_S: u64 = 600;
+/// Idempotency keys that a hub remembers.
+pub const DEDUP_KEYS_MAX: usize = 1_000_000;
+/// Rows of a page of a listing, unless asked otherwise.
+pub const PAGE_ROWS_DEFAULT: usize = 100;
+/// Rows of a page of a listing.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+
+/// Entries that a subscription takes from the log or the window at once.
+pub const READ_ENTRIES_MAX: usize = 1_000;
+/// Bytes that a subscription takes from the log or the window at once; one entry is always taken whole.
+pub const READ_BYTES_MAX: usize = 256 * 1024;
+/// Entries by which a cursor may lag behind what its reader has consumed.
+pub const COMMIT_LAG_ENTRIES_MAX: usize = 1_000;
+/// Milliseconds by which a cursor may lag behind what its reader has consumed.
+pub const COMMIT_LAG_MS_MAX: u64 = 1_000;
+/// Times that a failing `on_message` is tried with manual acknowledgement before the delivery counts as dead.
+pub const DELIVERY_ATTEMPTS_MAX: u32 = 5;
+/// Trimmed stretches that a lane remembers exactly, to tell how many entries a reader missed.
+pub const TRIMMED_RUNS_MAX: usize = 64;
+
+/// Bytes of the body of an HTTP request.
+pub const HTTP_BODY_BYTES_MAX: usize = 64 * MIB;
+/// Bytes of the head of an HTTP request.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Header lines of an HTTP request.
+pub const REQUEST_HEADERS_MAX: usize = 100;
+/// Seconds that the head of a request may take from its first byte.
+pub const REQUEST_HEAD_S: u64 = 10;
+/// Seconds that the body of a request may stand still.
+pub const BODY_STALL_S: u64 = 30;
+/// Seconds that an idle connection is kept.
+pub const KEEP_ALIVE_S: u64 = 75;
+/// Connections that are open at once; fewer where descriptors are short ([`DESCRIPTORS_RESERVED`]).
+pub const CONNECTIONS_MAX: usize = 65_536;
+/// Descriptors that are kept for everything but connections.
+pub const DESCRIPTORS_RESERVED: usize = 256;
+/// Connections that the kernel may hold before they are accepted.
+pub const LISTEN_BACKLOG: i32 = 4_096;
+/// Seconds for which a client may take nothing of what it is owed before it is reset.
+pub const WRITE_STALL_S: u64 = 30;
+/// Seconds after which an idle stream is written to; under the 15 that are promised.
+pub const HEARTBEAT_S: u64 = 14;
+
+const MIB: usize = 1024 * 1024;
+
+const _: () = assert!(MESSAGE_BYTES_MAX < HTTP_BODY_BYTES_MAX, "the largest message fits a request");
+const _: () = assert!(MESSAGE_BYTES_MAX < WINDOW_BYTES, "the largest message fits the window");
+const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX, "the default page is allowed");
+const _: () = assert!(HEARTBEAT_S < 15, "a stream is never silent for 15 s");
+const _: () = assert!(READ_BYTES_MAX < WINDOW_BYTES, "a read fits the window");
+
+/// The limits of one hub that its owner may set.
+///
+/// ```
+/// use eric_sse::{Hub, Limits};
+///
+/// let hub = Hub::in_memory_with(Limits { channels: 2, ..Limits::default() });
+/// assert_eq!(hub.limits().channels, 2);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Channels of the hub; [`CHANNELS_MAX`].
+    pub channels: usize,
+    /// Listeners of one channel; [`LISTENERS_PER_CHANNEL_MAX`].
+    pub listeners_per_channel: usize,
+    /// Bytes of the window; [`WINDOW_BYTES`].
+    pub window_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            channels: CHANNELS_MAX,
+            listeners_per_channel: LISTENERS_PER_CHANNEL_MAX,
+            window_bytes: WINDOW_BYTES,
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! A message as its publisher gave it: a type, a payload, perhaps an id and a sender.
+
+use std::fmt;
+use std::hash::Hasher;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{MessageId, SenderId};
+use crate::json;
+use crate::limits::{MESSAGE_BYTES_MAX, MESSAGE_TYPE_BYTES_MAX};
+
+/// What kind of message it is: UTF-8, at most 8 KiB, no CR, LF or NUL, not beginning with `eric.`; may be empty.
+///
+/// An encoder has nothing left to check.
+///
+/// ```
+/// use eric_sse::MessageType;
+///
+/// assert_eq!("greeting".parse::<MessageType>()?.as_str(), "greeting");
+/// assert!("greeting\ndata: forged".parse::<MessageType>().is_err());
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct MessageType(Arc<str>);
+
+impl MessageType {
+    /// The type as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for MessageType {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let fault = match text {
+            _ if text.len() > MESSAGE_TYPE_BYTES_MAX => "is longer than 8192 bytes",
+            _ if text.contains(['\r', '\n', '\0']) => "has a line break or NUL",
+            _ if text.starts_with("eric.") => "begins with the reserved prefix eric.",
+            _ => return Ok(Self(text.into())),
+        };
+        Err(Error::new(ErrorKind::InvalidMessage, format!("message type {fault}")))
+    }
+}
+
+impl fmt::Display for MessageType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for MessageType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
+/// What a message carries. Today that is JSON; more kinds may come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Payload {
+    /// A JSON value.
+    Json(Json),
+}
+
+impl Payload {
+    /// The JSON value `null`.
+    pub fn null() -> Self {
+        Self::Json(Json(Bytes::from_static(b"null")))
+    }
+
+    /// The payload that `text` spells in JSON, minified.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidMessage`] where it is not JSON or nests too deep.
+    ///
+    /// ```
+    /// use eric_sse::Payload;
+    ///
+    /// let payload = Payload::from_json("{ \"n\": 12345678901234567890123 }")?;
+    /// assert_eq!(payload.as_json(), r#"{"n":12345678901234567890123}"#);
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
+    pub fn from_json(text: &str) -> Result<Self> {
+        let raw: &RawValue = serde_json::from_str(text).map_err(|error| {
+            Error::new(ErrorKind::InvalidMessage, format!("payload is not JSON: {error}"))
+        })?;
+        Self::from_raw(raw)
+    }
+
+    /// The payload that `raw`, valid JSON by its type, spells; minified.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidMessage`] where it nests too deep.
+    pub fn from_raw(raw: &RawValue) -> Result<Self> {
+        Ok(Self::Json(Json(json::minify(raw.get())?.into())))
+    }
+
+    /// The payload that `value` serialises to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidMessage`] where it cannot be JSON or nests too deep.
+    ///
+    /// ```
+    /// use eric_sse::Payload;
+    ///
+    /// assert_eq!(Payload::of(&[1, 2])?.as_json(), "[1,2]");
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
+    pub fn of(value: &(impl Serialize + ?Sized)) -> Result<Self> {
+        let text = serde_json::to_string(value).map_err(|error| {
+            Error::new(ErrorKind::InvalidMessage, "payload cannot be JSON").caused_by(error)
+        })?;
+        Ok(Self::Json(Json(json::minify(&text)?.into())))
+    }
+
+    /// Its JSON, on one line.
+    pub fn as_json(&self) -> &str {
+        let Self::Json(json) = self;
+        std::str::from_utf8(&json.0).expect("JSON was taken from a str")
+    }
+
+    /// Its bytes, shared.
+    pub fn bytes(&self) -> &Bytes {
+        let Self::Json(json) = self;
+        &json.0
+    }
+}
+
+/// Minified JSON that was checked when it was taken.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Json(Bytes);
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        String::from_utf8_lossy(&self.0).fmt(f)
+    }
+}
+
+/// A type and a payload, perhaps with an id and a sender; never changes, cheap to clone.
+///
+/// ```
+/// use eric_sse::{Message, Payload};
+///
+/// let message = Message::new("greeting".parse()?, Payload::of("hello")?)?.with_sender("bob".parse()?);
+/// assert_eq!(message.kind().as_str(), "greeting");
+/// assert_eq!(message.payload().as_json(), "\"hello\"");
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    kind: MessageType,
+    payload: Payload,
+    id: Option<MessageId>,
+    sender: Option<SenderId>,
+}
+
+impl Message {
+    /// A message of type `kind` that carries `payload`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] where type and payload together exceed
+    /// [`MESSAGE_BYTES_MAX`].
+    pub fn new(kind: MessageType, payload: Payload) -> Result<Self> {
+        let bytes = kind.as_str().len() + payload.bytes().len();
+        if bytes > MESSAGE_BYTES_MAX {
+            let text = format!("message has {bytes} bytes, more than message_bytes_max={MESSAGE_BYTES_MAX}");
+            return Err(Error::new(ErrorKind::TooLarge, text));
+        }
+        Ok(Self { kind, payload, id: None, sender: None })
+    }
+
+    /// The message of type `kind` whose payload `value` serialises to.
+    ///
+    /// # Errors
+    /// As [`MessageType::from_str`], [`Payload::of`] and [`Message::new`].
+    ///
+    /// ```
+    /// let message = eric_sse::Message::of("tick", &7)?;
+    /// assert_eq!(message.payload().as_json(), "7");
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
+    pub fn of(kind: &str, value: &(impl Serialize + ?Sized)) -> Result<Self> {
+        Self::new(kind.parse()?, Payload::of(value)?)
+    }
+
+    /// The same message with an id, which makes publishing it again harmless.
+    pub fn with_id(self, id: MessageId) -> Self {
+        Self { id: Some(id), ..self }
+    }
+
+    /// The same message, signed with who sent it.
+    pub fn with_sender(self, sender: SenderId) -> Self {
+        Self { sender: Some(sender), ..self }
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> &MessageType {
+        &self.kind
+    }
+
+    /// What it carries.
+    pub fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// The id its publisher gave it.
+    pub fn id(&self) -> Option<&MessageId> {
+        self.id.as_ref()
+    }
+
+    /// Who sent it.
+    pub fn sender(&self) -> Option<&SenderId> {
+        self.sender.as_ref()
+    }
+
+    /// Bytes that count against limits: type and payload.
+    pub fn bytes(&self) -> usize {
+        self.kind.as_str().len() + self.payload.bytes().len()
+    }
+
+    /// A digest of its content (type, payload, sender), the same on every machine and in every version:
+    /// two messages under one idempotency key are the same where their digests are.
+    pub fn digest(&self) -> u128 {
+        let mut hasher = SipHasher13::new();
+        let sender = self.sender.as_ref().map_or("", SenderId::as_str);
+        for part in [self.kind.as_str().as_bytes(), sender.as_bytes(), self.payload.bytes()] {
+            hasher.write(&(part.len() as u64).to_le_bytes());
+            hasher.write(part);
+        }
+        hasher.finish128().as_u128()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_has_at_most_8_kib() {
+        assert!("t".repeat(MESSAGE_TYPE_BYTES_MAX).parse::<MessageType>().is_ok());
+        assert!("t".repeat(MESSAGE_TYPE_BYTES_MAX + 1).parse::<MessageType>().is_err());
+        assert!("".parse::<MessageType>().is_ok());
+    }
+
+    #[test]
+    fn a_type_cannot_break_a_line_or_forge_a_control_event() {
+        for text in ["a\n", "a\r", "a\0", "eric.gap"] {
+            assert!(text.parse::<MessageType>().is_err(), "{text:?}");
+        }
+        assert!("a\tb\u{2028}".parse::<MessageType>().is_ok());
+    }
+
+    #[test]
+    fn a_message_has_at_most_16_mib() {
+        let of_bytes = |bytes: usize| Message::of("t", &"x".repeat(bytes - 3));
+        assert_eq!(of_bytes(MESSAGE_BYTES_MAX).unwrap().bytes(), MESSAGE_BYTES_MAX);
+        assert_eq!(of_bytes(MESSAGE_BYTES_MAX + 1).unwrap_err().kind(), ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn the_digest_tells_contents_apart_and_never_changes() {
+        let message = Message::of("t", &1).unwrap();
+        assert_eq!(message.digest(), message.clone().with_id("k".parse().unwrap()).digest());
+        assert_ne!(message.digest(), message.clone().with_sender("s".parse().unwrap()).digest());
+        assert_ne!(Message::of("ab", &"").unwrap().digest(), Message::of("a", &"b").unwrap().digest());
+        assert_eq!(message.digest(), 0, "pinned below");
+    }
+}

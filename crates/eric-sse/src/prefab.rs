@@ -1,0 +1,3 @@
+//! Ready-made parts on top of the library's own.
+
+pub mod sse;

@@ -1,0 +1,161 @@
+//! The encoder of event streams. Every function returns bytes that are whole lines.
+//!
+//! An entry becomes one event: `id`, `event` (left out where the type is empty or `message`), `data` on one line,
+//! a blank line. Types and ids cannot contain line breaks and payloads are minified JSON, by their types, so there
+//! is nothing to escape.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Serialize;
+
+use crate::entry::{Entry, Position};
+use crate::follow::Gap;
+
+/// What the `data` of an event holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Format {
+    /// The payload.
+    #[default]
+    Payload,
+    /// An object with type, payload, id, sender and time.
+    Envelope,
+}
+
+impl Format {
+    pub(crate) const COUNT: usize = 2;
+}
+
+/// An idle stream's sign of life: a comment line, without a blank line after it.
+pub const HEARTBEAT: &[u8] = b":\n";
+
+/// `entry` as one event.
+pub fn event_frame(entry: &Entry, format: Format) -> Bytes {
+    let message = entry.message();
+    let kind = message.kind().as_str();
+    let mut frame = BytesMut::with_capacity(128 + entry.bytes());
+    put_id(&mut frame, entry.position());
+    if !matches!(kind, "" | "message") {
+        frame.put_slice(b"event: ");
+        frame.put_slice(kind.as_bytes());
+        frame.put_u8(b'\n');
+    }
+    frame.put_slice(b"data: ");
+    match format {
+        Format::Payload => frame.put_slice(message.payload().bytes()),
+        Format::Envelope => put_envelope(&mut frame, entry),
+    }
+    frame.put_slice(b"\n\n");
+    frame.freeze()
+}
+
+/// What a stream begins with: a comment and the reconnection time, as plain lines without a blank line after them
+/// (some clients turn such blocks into events).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// assert_eq!(eric_sse::sse::encode::prologue(Duration::from_secs(3)), ":ok\nretry: 3000\n");
+/// ```
+pub fn prologue(retry: Duration) -> String {
+    format!(":ok\nretry: {}\n", retry.as_millis())
+}
+
+/// A block that plants `position` as the last event id and fires nothing.
+pub fn prime(position: Position) -> String {
+    format!("id: {position}\n\n")
+}
+
+/// The control event that tells of a gap. Control events carry no id.
+pub fn gap_frame(gap: &Gap) -> Bytes {
+    let position =
+        |position: Option<Position>| position.map_or("null".into(), |position| format!("\"{position}\""));
+    let missed = gap.missed.map_or("null".into(), |missed| missed.to_string());
+    let (reason, from, to) = (gap.reason, position(gap.from), position(gap.to));
+    format!(
+        "event: eric.gap\ndata: {{\"reason\":\"{reason}\",\"from\":{from},\"to\":{to},\"missed\":{missed}}}\n\n"
+    )
+    .into()
+}
+
+/// A control event that says no more than its name (`replaced`, `removed`, `shutdown`), perhaps with a
+/// reconnection time.
+///
+/// ```
+/// use std::time::Duration;
+/// use eric_sse::sse::encode::control_frame;
+///
+/// assert_eq!(control_frame("removed", None), "event: eric.removed\ndata: {}\n\n");
+/// ```
+pub fn control_frame(name: &str, retry: Option<Duration>) -> Bytes {
+    let retry = retry.map_or(String::new(), |retry| format!("retry: {}\n", retry.as_millis()));
+    format!("event: eric.{name}\n{retry}data: {{}}\n\n").into()
+}
+
+fn put_id(frame: &mut BytesMut, position: Position) {
+    frame.put_slice(b"id: ");
+    frame.put_slice(position.epoch.as_str().as_bytes());
+    frame.put_u8(b'-');
+    frame.put_slice(itoa::Buffer::new().format(position.offset.get()).as_bytes());
+    frame.put_u8(b'\n');
+}
+
+/// The envelope: `{"type","payload","message_id"?,"sender_id"?,"taken_at"}`.
+fn put_envelope(frame: &mut BytesMut, entry: &Entry) {
+    let message = entry.message();
+    frame.put_slice(b"{\"type\":");
+    put_json(frame, message.kind().as_str());
+    frame.put_slice(b",\"payload\":");
+    frame.put_slice(message.payload().bytes());
+    if let Some(id) = message.id() {
+        frame.put_slice(b",\"message_id\":");
+        put_json(frame, id.as_str());
+    }
+    if let Some(sender) = message.sender() {
+        frame.put_slice(b",\"sender_id\":");
+        put_json(frame, sender.as_str());
+    }
+    write!(frame, ",\"taken_at\":\"{}\"}}", entry.taken_at()).expect("a buffer grows");
+}
+
+fn put_json(frame: &mut BytesMut, text: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(frame.writer(), text).expect("a string is JSON");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::entry::Offset;
+    use crate::lane::Lane;
+    use crate::message::Message;
+
+    fn entry(message: Message) -> Entry {
+        let position = Position { epoch: "e".parse().unwrap(), offset: Offset::new(7) };
+        Entry::new(position, Lane::new(1), Timestamp::from_ms(0), message)
+    }
+
+    fn check(message: Message, format: Format, expected: &str) {
+        assert_eq!(event_frame(&entry(message), format), expected);
+    }
+
+    #[test]
+    fn an_event_is_id_type_and_data() {
+        check(Message::of("tick", &1).unwrap(), Format::Payload, "id: e-7\nevent: tick\ndata: 1\n\n");
+        check(Message::of("message", "a\nb").unwrap(), Format::Payload, "id: e-7\ndata: \"a\\nb\"\n\n");
+        check(Message::of("", &()).unwrap(), Format::Payload, "id: e-7\ndata: null\n\n");
+        check(Message::of(" x", &()).unwrap(), Format::Payload, "id: e-7\nevent:  x\ndata: null\n\n");
+    }
+
+    #[test]
+    fn an_envelope_holds_what_the_message_has() {
+        let signed = Message::of("t\"", &[1]).unwrap().with_id("k".parse().unwrap());
+        check(
+            signed.with_sender("s".parse().unwrap()),
+            Format::Envelope,
+            "id: e-7\nevent: t\"\ndata: {\"type\":\"t\\\"\",\"payload\":[1],\"message_id\":\"k\",\"sender_id\":\"s\",\
+             \"taken_at\":\"1970-01-01T00:00:00.000Z\"}\n\n",
+        );
+    }
+}

@@ -1,0 +1,324 @@
+//! The window: recent entries that the live readers of a hub share, and who is woken by what.
+//!
+//! The engine reports what it has committed ([`Feed`]); the window keeps it for the lanes that somebody follows,
+//! bounded by bytes, and wakes exactly the followers of those lanes. A reader that falls out of the window reads
+//! from the engine. It decides nothing about delivery: that is `follow.rs`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use slab::Slab;
+
+use crate::cursor::Fence;
+use crate::engine::{Feed, FeedEvent};
+use crate::entry::{Entry, Offset};
+use crate::lane::Lane;
+use crate::log::Budget;
+use crate::sse::encode::{Format, event_frame};
+use crate::stats::Stats;
+
+/// Bytes that an entry costs in the window beside its message and its frames.
+const ENTRY_OVERHEAD_BYTES: usize = 256;
+/// Followers that are woken before the lane's lock is let go.
+const WAKE_SLICE: usize = 256;
+
+/// An entry with the frames it was encoded to: once per format, however many readers there are.
+#[derive(Debug)]
+pub struct Framed {
+    entry: Entry,
+    frames: [OnceLock<Bytes>; Format::COUNT],
+}
+
+impl Framed {
+    pub(crate) fn new(entry: Entry) -> Arc<Self> {
+        Arc::new(Self { entry, frames: Default::default() })
+    }
+
+    /// The entry.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// The entry as one event of an event stream, encoded on first use and shared from then on.
+    pub fn frame(&self, format: Format, stats: &Stats) -> Bytes {
+        let encode = || {
+            stats.frames_encoded.add(1);
+            event_frame(&self.entry, format)
+        };
+        self.frames[format as usize].get_or_init(encode).clone()
+    }
+}
+
+/// The seam from the window to a stream (one reader) or a shard (many): called when a followed lane moved.
+/// Never blocks, never calls back.
+pub(crate) trait Follower: Send + Sync {
+    /// Something new is in a lane that it follows.
+    fn moved(&self);
+    /// The listener's lease was taken with `fence`.
+    fn lease_taken(&self, fence: Fence);
+    /// A followed lane is gone.
+    fn removed(&self);
+}
+
+/// What a read of the window found.
+#[derive(Debug)]
+pub(crate) enum WindowRead {
+    /// The window no longer reaches back to where the reader is, or something of its lanes was trimmed there.
+    Behind,
+    /// Entries were handed over; everything of the reader's lanes up to here was.
+    Upto(Offset),
+}
+
+#[derive(Debug)]
+pub(crate) struct Window {
+    stats: Arc<Stats>,
+    bytes_max: usize,
+    /// Everything up to here is in the slots of the lanes that are followed.
+    tail: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    slots: FxHashMap<Lane, Arc<Slot>>,
+    /// What the window holds, oldest first; entries of lanes that nobody follows any more linger here as a cost.
+    order: VecDeque<Held>,
+    bytes: usize,
+    /// Lanes whose followers are to be woken.
+    dirty: Vec<(Arc<Slot>, Wake)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    lane: Lane,
+    offset: Offset,
+    bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wake {
+    Moved,
+    LeaseTaken(Fence),
+    Removed,
+}
+
+/// The window's part for one lane that is followed.
+struct Slot {
+    state: Mutex<SlotState>,
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slot").finish_non_exhaustive()
+    }
+}
+
+struct SlotState {
+    /// Every entry of the lane after this one is in `recent`.
+    complete_from: Offset,
+    trimmed_to: Offset,
+    recent: VecDeque<Arc<Framed>>,
+    followers: Slab<Arc<dyn Follower>>,
+    is_dirty: bool,
+}
+
+/// One follower's place in the window; leaves it when dropped.
+pub(crate) struct Following {
+    window: Arc<Window>,
+    places: [Option<(Lane, Arc<Slot>, usize)>; 2],
+}
+
+impl std::fmt::Debug for Following {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Following").finish_non_exhaustive()
+    }
+}
+
+impl Window {
+    pub(crate) fn new(tail: Offset, bytes_max: usize, stats: Arc<Stats>) -> Self {
+        Self { stats, bytes_max, tail: AtomicU64::new(tail.get()), state: Mutex::default() }
+    }
+
+    /// Makes `follower` one of the followers of `lanes` (one or two).
+    pub(crate) fn follow(self: &Arc<Self>, lanes: &[Lane], follower: &Arc<dyn Follower>) -> Following {
+        let mut places = [const { None }; 2];
+        let mut state = self.state.lock();
+        let tail = Offset::new(self.tail.load(Ordering::Acquire));
+        for (place, lane) in places.iter_mut().zip(lanes) {
+            let slot = state.slots.entry(*lane).or_insert_with(|| Slot::new(tail));
+            let key = slot.state.lock().followers.insert(follower.clone());
+            *place = Some((*lane, slot.clone(), key));
+        }
+        Following { window: self.clone(), places }
+    }
+
+    fn append(&self, entries: &[Entry]) {
+        let Some(last) = entries.last() else { return };
+        let mut state = self.state.lock();
+        for entry in entries {
+            let Some(slot) = state.slots.get(&entry.lane()).cloned() else { continue };
+            let bytes = ENTRY_OVERHEAD_BYTES + 2 * entry.bytes();
+            state.order.push_back(Held { lane: entry.lane(), offset: entry.offset(), bytes });
+            state.bytes += bytes;
+            let mut lane = slot.state.lock();
+            lane.recent.push_back(Framed::new(entry.clone()));
+            let newly_dirty = !std::mem::replace(&mut lane.is_dirty, true);
+            drop(lane);
+            if newly_dirty {
+                state.dirty.push((slot, Wake::Moved));
+            }
+        }
+        while state.bytes > self.bytes_max
+            && let Some(held) = state.order.pop_front()
+        {
+            state.bytes -= held.bytes;
+            if let Some(slot) = state.slots.get(&held.lane) {
+                slot.forget_to(held.offset);
+            }
+        }
+        self.tail.store(last.offset().get(), Ordering::Release);
+    }
+
+    fn mark(&self, lane: Lane, wake: Wake) {
+        let mut state = self.state.lock();
+        if let Some(slot) = state.slots.get(&lane).cloned() {
+            state.dirty.push((slot, wake));
+        }
+    }
+}
+
+impl Feed for Window {
+    fn event(&self, event: FeedEvent<'_>) {
+        match event {
+            FeedEvent::Appended(entries) => self.append(entries),
+            FeedEvent::Trimmed { lane, to, unread } => {
+                self.stats.entries_evicted.add(unread);
+                let slot = self.state.lock().slots.get(&lane).cloned();
+                if let Some(slot) = slot {
+                    slot.trim_to(to);
+                }
+            }
+            FeedEvent::LeaseTaken { listener, fence } => self.mark(listener, Wake::LeaseTaken(fence)),
+            FeedEvent::Removed { lane } => self.mark(lane, Wake::Removed),
+        }
+    }
+
+    fn settle(&self) {
+        loop {
+            let dirty = std::mem::take(&mut self.state.lock().dirty);
+            if dirty.is_empty() {
+                return;
+            }
+            for (slot, wake) in dirty {
+                slot.wake(wake);
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn new(complete_from: Offset) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(SlotState {
+                complete_from,
+                trimmed_to: Offset::ZERO,
+                recent: VecDeque::new(),
+                followers: Slab::new(),
+                is_dirty: false,
+            }),
+        })
+    }
+
+    /// The window gives up the entry at `offset`; whoever has not read it reads it from the engine.
+    fn forget_to(&self, offset: Offset) {
+        let mut state = self.state.lock();
+        while state.recent.front().is_some_and(|framed| framed.entry.offset() <= offset) {
+            state.recent.pop_front();
+        }
+        state.complete_from = state.complete_from.max(offset);
+    }
+
+    /// The log gave up the lane's entries up to `to`; whoever has not read them is told so by the engine.
+    fn trim_to(&self, to: Offset) {
+        let mut state = self.state.lock();
+        while state.recent.front().is_some_and(|framed| framed.entry.offset() <= to) {
+            state.recent.pop_front();
+        }
+        state.trimmed_to = state.trimmed_to.max(to);
+    }
+
+    fn wake(&self, wake: Wake) {
+        let mut from = 0;
+        loop {
+            let mut state = self.state.lock();
+            if let (Wake::Moved, 0) = (wake, from) {
+                state.is_dirty = false;
+            }
+            let to = (from + WAKE_SLICE).min(state.followers.capacity());
+            for key in from..to {
+                if let Some(follower) = state.followers.get(key) {
+                    match wake {
+                        Wake::Moved => follower.moved(),
+                        Wake::LeaseTaken(fence) => follower.lease_taken(fence),
+                        Wake::Removed => follower.removed(),
+                    }
+                }
+            }
+            if to == state.followers.capacity() {
+                return;
+            }
+            from = to;
+        }
+    }
+}
+
+impl Following {
+    /// Hands the entries of the followed lanes after `after` to `out`, merged in log order, within `budget`.
+    pub(crate) fn read(&self, after: Offset, budget: Budget, out: &mut Vec<Arc<Framed>>) -> WindowRead {
+        // Everything up to the tail was in the slots before the tail was moved, so it is loaded first.
+        let tail = Offset::new(self.window.tail.load(Ordering::Acquire));
+        let start = out.len();
+        for (_, slot, _) in self.places.iter().flatten() {
+            let lane = slot.state.lock();
+            if after < lane.complete_from || after < lane.trimmed_to {
+                out.truncate(start);
+                return WindowRead::Behind;
+            }
+            let first = lane.recent.partition_point(|framed| framed.entry.offset() <= after);
+            let within = lane.recent.range(first..).take_while(|framed| framed.entry.offset() <= tail);
+            out.extend(within.take(budget.entries).cloned());
+        }
+        out[start..].sort_unstable_by_key(|framed| framed.entry.offset());
+        let (mut bytes, mut kept) = (0, start);
+        while kept < out.len() && kept - start < budget.entries && (kept == start || bytes < budget.bytes) {
+            bytes += out[kept].entry.bytes();
+            kept += 1;
+        }
+        let all = kept == out.len() && kept - start < budget.entries;
+        out.truncate(kept);
+        match out.last() {
+            Some(last) if !all && kept > start => WindowRead::Upto(last.entry.offset()),
+            _ => WindowRead::Upto(tail.max(after)),
+        }
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let mut state = self.window.state.lock();
+        for (lane, slot, key) in self.places.iter().flatten() {
+            let mut followed = slot.state.lock();
+            followed.followers.remove(*key);
+            let is_last = followed.followers.is_empty();
+            drop(followed);
+            if is_last && state.slots.get(lane).is_some_and(|present| Arc::ptr_eq(present, slot)) {
+                state.slots.remove(lane);
+            }
+        }
+    }
+}
