@@ -1,1 +1,14 @@
-//! placeholder
+//! Eric's doors: how the outside reaches a hub.
+//!
+//! [`Server`] owns the sockets and the tasks behind them, and stops them in order. What a door does with a request it
+//! asks of the hub; no rule of delivery lives here, and nothing here knows how an engine keeps its log.
+
+mod descriptors;
+mod http;
+mod server;
+mod settings;
+mod unacknowledged;
+
+pub use descriptors::raise_descriptor_limit;
+pub use server::{Handle, Server};
+pub use settings::{CorsOrigins, ServerSettings};

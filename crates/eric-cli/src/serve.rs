@@ -1,0 +1,206 @@
+//! `eric serve`: the hub as a process.
+
+use std::fmt;
+use std::io::Write as _;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use eric_server::{CorsOrigins, Server, ServerSettings, raise_descriptor_limit};
+use eric_sse::engine::memory::MemoryEngine;
+use eric_sse::limits::{CONNECTIONS_MAX, DESCRIPTORS_RESERVED};
+use eric_sse::{Hub, SystemClock};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::Failure;
+
+/// Runs a hub until SIGTERM or SIGINT.
+///
+/// When it is ready it prints one line on standard output, `ready http=ADDRESS engine=NAME`; logs go to standard
+/// error.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Where HTTP listens, HOST:PORT; port 0 takes a free one.
+    #[arg(long, env = "ERIC_LISTEN", default_value = "127.0.0.1:8000", value_name = "HOST:PORT")]
+    listen: String,
+    /// What keeps the log. `memory` keeps nothing beyond the process.
+    #[arg(long, env = "ERIC_ENGINE", default_value = "memory")]
+    engine: Engine,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as `eric_server=debug,info`.
+    #[arg(long, env = "ERIC_LOG_LEVEL", default_value = "info")]
+    log_level: String,
+    /// How logs look.
+    #[arg(long, env = "ERIC_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
+    /// Seconds that streams and requests may take to end after SIGTERM.
+    #[arg(long, env = "ERIC_SHUTDOWN_GRACE", default_value_t = 5, value_name = "SECONDS")]
+    shutdown_grace: u64,
+    /// A web origin whose pages may use the hub, or `*` for any; may be repeated.
+    #[arg(long, env = "ERIC_CORS_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
+    cors_origin: Vec<String>,
+    /// Allows a non-loopback address although anybody who reaches it may do anything.
+    #[arg(long, env = "ERIC_INSECURE")]
+    insecure: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Engine {
+    Memory,
+}
+
+impl FromStr for Engine {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "memory" => Ok(Self::Memory),
+            other => Err(format!("engine {other:?} is not one of: memory")),
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("memory")
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// One line per record, for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let settings = self.settings()?;
+        self.start_logging()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the runtime")?;
+        let outcome = runtime.block_on(self.serve(settings));
+        // What did not end within the grace is cut.
+        runtime.shutdown_timeout(Duration::from_millis(100));
+        Ok(outcome?)
+    }
+
+    fn settings(&self) -> Result<ServerSettings, Failure> {
+        let listen = resolve(&self.listen)
+            .map_err(|why| Failure::Usage(format!("--listen {}: {why}", self.listen)))?;
+        if !listen.ip().is_loopback() && !self.insecure {
+            return Err(Failure::Usage(format!(
+                "--listen {listen} is not a loopback address and there is no authorisation; \
+                 add --insecure to let anybody who reaches it do anything"
+            )));
+        }
+        let cors_origins = CorsOrigins::parse(&self.cors_origin).map_err(Failure::Usage)?;
+        let shutdown_grace = Duration::from_secs(self.shutdown_grace);
+        Ok(ServerSettings { listen, cors_origins, shutdown_grace, ..ServerSettings::default() })
+    }
+
+    fn start_logging(&self) -> Result<(), Failure> {
+        let filter = EnvFilter::try_new(&self.log_level)
+            .map_err(|error| Failure::Usage(format!("--log-level {}: {error}", self.log_level)))?;
+        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        match self.log_format {
+            LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+            LogFormat::Json => logs.json().init(),
+        }
+        Ok(())
+    }
+
+    async fn serve(&self, settings: ServerSettings) -> anyhow::Result<()> {
+        let Engine::Memory = self.engine;
+        let clock = Arc::new(SystemClock);
+        let hub = Hub::builder(Arc::new(MemoryEngine::new(clock.clone()))).clock(clock).open();
+        let descriptors = raise_descriptor_limit();
+        let connections = CONNECTIONS_MAX.min(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).max(1);
+        tracing::info!(descriptors, connections, "as many connections as descriptors allow");
+        let asked = settings.listen;
+        let mut stop = StopSignals::new()?;
+        let server =
+            Server::bind(hub.clone(), ServerSettings { connections, ..settings }).with_context(|| {
+                format!("cannot listen on {asked}: is another hub running there? try --listen 127.0.0.1:0")
+            })?;
+        let local = server.local();
+        tracing::warn!("engine=memory: everything is gone with the process");
+        announce(local, hub.engine_name())?;
+        if let LogFormat::Text = self.log_format {
+            eprint!("{}", hints(local));
+        }
+        let handle = server.handle();
+        let running = server.run();
+        tokio::pin!(running);
+        let cut = tokio::select! {
+            cut = &mut running => cut,
+            name = stop.next() => {
+                tracing::info!(signal = name, "stopping");
+                handle.stop();
+                tokio::select! {
+                    cut = &mut running => cut,
+                    _ = stop.next() => {
+                        tracing::warn!("stopping at once");
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        if cut > 0 {
+            tracing::warn!(connections = cut, "cut after the grace");
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// The signals that stop a process.
+struct StopSignals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn new() -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("cannot wait for signals");
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// The address that a user means; names are looked up.
+fn resolve(listen: &str) -> Result<SocketAddr, String> {
+    let mut addresses = listen.to_socket_addrs().map_err(|error| error.to_string())?;
+    addresses.next().ok_or_else(|| "no such address".to_owned())
+}
+
+/// The one line on standard output.
+fn announce(local: SocketAddr, engine: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready http={local} engine={engine}").and_then(|()| out.flush()).context("cannot say ready")
+}
+
+/// What to try next: every line works as it is, in this order.
+fn hints(local: SocketAddr) -> String {
+    let url = format!("http://{local}/v1/channels/news");
+    format!(
+        "\nTry, in this order (the last one shows both messages, and waits for more):\n\
+         \x20 curl -X PUT {url}\n\
+         \x20 curl -X PUT {url}/listeners/bob\n\
+         \x20 curl {url}/messages -H 'Content-Type: application/json' -d '{{\"type\":\"greeting\",\"payload\":\"hello, world\"}}'\n\
+         \x20 curl {url}/listeners/bob/messages -H 'Content-Type: application/json' -d '{{\"type\":\"note\",\"payload\":{{\"for\":\"bob\"}}}}'\n\
+         \x20 curl -N {url}/listeners/bob/events\n\n"
+    )
+}

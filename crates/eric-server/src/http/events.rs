@@ -1,0 +1,123 @@
+//! Streams: a subscription is made here, and handed over with its response head to `session`.
+//!
+//! The handler answers with an ordinary response that carries a [`Handoff`]; all layers see it (CORS, headers), and
+//! the connection takes the socket from hyper when it finds it.
+
+use std::sync::{Arc, Mutex};
+
+use axum::extract::State;
+use axum::response::Response;
+use eric_protocol::{Code, Problem};
+use eric_sse::sse::encode::Format;
+use eric_sse::{Ack, Channel, Conflict, Hub, Position, ReadFrom, Subscribe, Subscription};
+use http::HeaderMap;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+
+use super::LAST_EVENT_ID;
+use super::params::{InChannel, OfListener, Query, header};
+use super::problem::{Answer, Refusal};
+
+/// A stream that is ready to begin.
+#[derive(Debug)]
+pub(super) struct Handoff {
+    pub(super) subscription: Subscription,
+    pub(super) format: Format,
+    /// Whether the stream plants its first position before any event.
+    pub(super) is_primed: bool,
+}
+
+/// A [`Handoff`] on its way through a response's extensions, to be taken once.
+#[derive(Debug, Clone)]
+pub(super) struct Carried(Arc<Mutex<Option<Handoff>>>);
+
+impl Carried {
+    pub(super) fn take(&self) -> Option<Handoff> {
+        self.0.lock().expect("nothing panics with the lock held").take()
+    }
+}
+
+const FORMATS: &[(&str, Format)] = &[("payload", Format::Payload), ("envelope", Format::Envelope)];
+
+/// `GET /v1/channels/{c}/listeners/{l}/events`.
+pub(super) async fn listen(
+    State(hub): State<Arc<Hub>>,
+    OfListener(channel, listener): OfListener,
+    query: Query,
+    headers: HeaderMap,
+) -> Answer {
+    let options = Subscribe {
+        from: read_from(&query, &headers)?,
+        ack: query.choice("ack", &[("auto", Ack::Auto), ("manual", Ack::Manual)])?,
+        conflict: query
+            .choice("conflict", &[("replace", Conflict::Replace), ("refuse", Conflict::Refuse)])?,
+    };
+    let (format, is_primed) = (query.choice("data", FORMATS)?, is_primed(&query)?);
+    let channel = hub.channels().get(&channel)?;
+    let subscription = channel.subscribe(&listener, options).await?;
+    Ok(stream(&channel, Handoff { subscription, format, is_primed }))
+}
+
+/// `GET /v1/channels/{c}/events`.
+pub(super) async fn watch(
+    State(hub): State<Arc<Hub>>,
+    InChannel(channel): InChannel,
+    query: Query,
+    headers: HeaderMap,
+) -> Answer {
+    for name in ["ack", "conflict"] {
+        if query.text(name)?.is_some() {
+            return Err(
+                Problem::bad_request(format!("{name} is for listeners; a watcher has no cursor")).into()
+            );
+        }
+    }
+    let from = read_from(&query, &headers)?;
+    let (format, is_primed) = (query.choice("data", FORMATS)?, is_primed(&query)?);
+    let channel = hub.channels().get(&channel)?;
+    let subscription = channel.watch(from)?;
+    Ok(stream(&channel, Handoff { subscription, format, is_primed }))
+}
+
+/// `HEAD` of a stream would be a stream.
+pub(super) async fn no_head() -> Response {
+    use axum::response::IntoResponse as _;
+    let problem = Problem::new(Code::MethodNotAllowed, "method=HEAD is not for streams");
+    let mut response = Refusal(problem).into_response();
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+    response
+}
+
+/// Where the stream begins: `Last-Event-ID` wins over `after`. An empty one is what a client sends that has none.
+fn read_from(query: &Query, headers: &HeaderMap) -> Result<ReadFrom, Refusal> {
+    if let Some(id) = header(headers, &LAST_EVENT_ID)?.filter(|id| !id.is_empty()) {
+        let position = id.parse::<Position>();
+        return Ok(position
+            .map(ReadFrom::After)
+            .map_err(|error| Problem::bad_request(format!("Last-Event-ID: {error}")))?);
+    }
+    Ok(match query.text("after")? {
+        None => ReadFrom::Cursor,
+        Some("earliest") => ReadFrom::Earliest,
+        Some("latest") => ReadFrom::Latest,
+        Some(position) => ReadFrom::After(
+            position.parse().map_err(|error| Problem::bad_request(format!("after={position}: {error}")))?,
+        ),
+    })
+}
+
+fn is_primed(query: &Query) -> Result<bool, Problem> {
+    query.choice("prime", &[("0", false), ("1", true)])
+}
+
+/// The response head of a stream, with what follows it.
+fn stream(channel: &Channel, handoff: Handoff) -> Response {
+    tracing::debug!(channel = %channel.id(), listener = ?handoff.subscription.listener(), "stream begins");
+    let mut response = Response::new(axum::body::Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.extensions_mut().insert(Carried(Arc::new(Mutex::new(Some(handoff)))));
+    response
+}

@@ -1,0 +1,59 @@
+//! Errors as answers.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use eric_protocol::{Code, Problem};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Method, StatusCode, Uri};
+
+/// What a handler answers instead of what was asked for.
+#[derive(Debug)]
+pub(super) struct Refusal(pub(super) Problem);
+
+/// What a handler answers.
+pub(super) type Answer = Result<Response, Refusal>;
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl From<eric_sse::Error> for Refusal {
+    fn from(error: eric_sse::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self(problem) = self;
+        let mut response = Response::new(Body::from(problem.to_json()));
+        *response.status_mut() =
+            StatusCode::from_u16(problem.code.status()).expect("the table has real statuses");
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(Problem::MEDIA_TYPE));
+        headers.extend(problem.retry_after_s.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds))));
+        response
+    }
+}
+
+/// What is answered where no route is.
+pub(super) async fn not_found(uri: Uri) -> Refusal {
+    Problem::new(Code::NotFound, format!("no such path={}", uri.path())).into()
+}
+
+/// Says of a bare 405 what it is; its `Allow` stays.
+pub(super) async fn method_not_allowed(method: Method, response: Response) -> Response {
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED || response.headers().contains_key(CONTENT_TYPE) {
+        return response;
+    }
+    let detail = format!("method={method} is not for this path");
+    let mut refusal = Refusal(Problem::new(Code::MethodNotAllowed, detail)).into_response();
+    for (name, value) in response.headers() {
+        if name != http::header::CONTENT_LENGTH {
+            refusal.headers_mut().append(name, value.clone());
+        }
+    }
+    refusal
+}

@@ -1,0 +1,348 @@
+//! A session: one stream on one socket, from its head to its end.
+//!
+//! It writes what the subscription hands out, many pending events in one write, and shares the bytes that were
+//! encoded once. What the peer's kernel has acknowledged counts as consumed. It notices at once when the peer leaves,
+//! the subscription ends or the server stops, and it is never silent for long.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{ErrorKind, IoSlice};
+use std::os::fd::AsFd as _;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use eric_sse::limits::{COMMIT_LAG_ENTRIES_MAX, COMMIT_LAG_MS_MAX, HEARTBEAT_S, WRITE_STALL_S};
+use eric_sse::log::Budget;
+use eric_sse::sse::encode::{Format, HEARTBEAT, control_frame, gap_frame, prime, prologue};
+use eric_sse::{End, Item, Offset, Subscription};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::reset;
+use super::events::Handoff;
+use crate::unacknowledged::unacknowledged_bytes;
+
+/// The time after which a client that was replaced tries again: long enough not to play ping-pong.
+const REPLACED_RETRY: Duration = Duration::from_secs(60);
+/// How long a session that has said goodbye waits for its peer to read it.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long a session whose peer takes nothing may go on once the server stops.
+const STOPPING_STALL: Duration = Duration::from_secs(1);
+/// When what was consumed is committed; half of what is promised.
+const COMMIT_LAG: Duration = Duration::from_millis(COMMIT_LAG_MS_MAX / 2);
+/// Pieces of one write.
+const PIECES_MAX: usize = 64;
+
+/// One stream on one socket.
+#[derive(Debug)]
+pub(super) struct Session {
+    socket: TcpStream,
+    subscription: Subscription,
+    format: Format,
+    is_primed: bool,
+    is_chunked: bool,
+    stop: CancellationToken,
+    /// Bytes that the kernel took.
+    sent: u64,
+    /// Where in those bytes entries end, until the peer's kernel has acknowledged them.
+    marks: VecDeque<(u64, Offset)>,
+    written_at: Instant,
+    /// When the cursor is due to move.
+    commit_at: Option<Instant>,
+    /// When the next message may be written, where the channel paces its streams.
+    next_at: Option<Instant>,
+}
+
+/// Why a session is over.
+enum Leave {
+    /// Its peer left.
+    Gone,
+    /// Its peer takes nothing.
+    Stalled,
+    /// Its subscription ended.
+    Ended(End),
+    /// The server stops.
+    Stopping,
+    /// The engine failed.
+    Failed(eric_sse::Error),
+}
+
+/// Serves a stream to its end, in the place of its connection.
+pub(super) async fn run(mut session: Session, head: Vec<u8>, place: OwnedSemaphorePermit) {
+    let leave = match session.begin(head).await {
+        Ok(()) => session.follow().await,
+        Err(leave) => leave,
+    };
+    session.end(leave).await;
+    drop(place);
+}
+
+impl Session {
+    pub(super) fn new(
+        socket: TcpStream,
+        handoff: Handoff,
+        is_chunked: bool,
+        stop: CancellationToken,
+    ) -> Self {
+        let Handoff { subscription, format, is_primed } = handoff;
+        Self {
+            socket,
+            subscription,
+            format,
+            is_primed,
+            is_chunked,
+            stop,
+            sent: 0,
+            marks: VecDeque::new(),
+            written_at: Instant::now(),
+            commit_at: None,
+            next_at: None,
+        }
+    }
+
+    /// Head and prologue leave in one write, at once.
+    async fn begin(&mut self, head: Vec<u8>) -> Result<(), Leave> {
+        let mut opening = prologue(self.subscription.channel().settings().retry());
+        if self.is_primed {
+            opening.push_str(&prime(self.subscription.position()));
+        }
+        let mut pieces = vec![Bytes::from(head)];
+        self.chunk(&mut pieces, [Bytes::from(opening)]);
+        self.write(&mut pieces).await
+    }
+
+    /// Writes what comes until there is a reason to leave.
+    async fn follow(&mut self) -> Leave {
+        let stop = self.stop.clone();
+        let mut stopped = pin!(stop.cancelled());
+        let mut timer = pin!(sleep_until(self.written_at + Duration::from_secs(HEARTBEAT_S)));
+        let mut items = Vec::new();
+        loop {
+            for due in [self.commit_at, self.next_at].into_iter().flatten() {
+                bring_forward(timer.as_mut(), due);
+            }
+            let is_paced = self.next_at.is_some();
+            let read = tokio::select! {
+                biased;
+                () = &mut stopped => return Leave::Stopping,
+                () = gone(&self.socket) => return Leave::Gone,
+                read = next_items(&mut self.subscription, &mut items), if !is_paced => Some(read),
+                () = timer.as_mut() => None,
+            };
+            let outcome = match read {
+                Some(Ok(None)) => self.deliver(&mut items).await,
+                Some(Ok(Some(end))) => return Leave::Ended(end),
+                Some(Err(error)) => return Leave::Failed(error),
+                None => self.tick(timer.as_mut()).await,
+            };
+            if let Err(leave) = outcome {
+                return leave;
+            }
+        }
+    }
+
+    /// What the time asks for: a commit, a heartbeat, the next message.
+    async fn tick(&mut self, timer: Pin<&mut Sleep>) -> Result<(), Leave> {
+        let now = Instant::now();
+        let heartbeat_at = self.written_at + Duration::from_secs(HEARTBEAT_S);
+        if now >= heartbeat_at {
+            let mut pieces = Vec::with_capacity(3);
+            self.chunk(&mut pieces, [Bytes::from_static(HEARTBEAT)]);
+            self.write(&mut pieces).await?;
+        }
+        if self.commit_at.is_some_and(|due| now >= due) {
+            self.commit();
+            // What the peer's kernel has not acknowledged is looked at again.
+            self.commit_at = (!self.marks.is_empty()).then_some(now + COMMIT_LAG);
+        }
+        self.next_at = self.next_at.filter(|due| now < *due);
+        timer.reset(self.written_at + Duration::from_secs(HEARTBEAT_S));
+        Ok(())
+    }
+
+    /// Writes `items` as events, all in one chunk.
+    async fn deliver(&mut self, items: &mut Vec<Item>) -> Result<(), Leave> {
+        let mut frames = Vec::with_capacity(items.len());
+        let mut ends = Vec::with_capacity(items.len());
+        let mut bytes = 0;
+        for item in items.drain(..) {
+            let frame = match &item {
+                Item::Entry(framed) => framed.frame(self.format, self.subscription.stats()),
+                Item::Gap(gap) => gap_frame(gap),
+            };
+            bytes += frame.len() as u64;
+            if let Item::Entry(framed) = item {
+                ends.push((bytes, framed.entry().offset()));
+            }
+            frames.push(frame);
+        }
+        let has_entries = !ends.is_empty();
+        let mut pieces = Vec::with_capacity(frames.len() + 2);
+        self.chunk(&mut pieces, frames);
+        if self.subscription.is_auto() {
+            let head = if self.is_chunked { pieces[0].len() as u64 } else { 0 };
+            let start = self.sent + head;
+            self.marks.extend(ends.into_iter().map(|(end, offset)| (start + end, offset)));
+        }
+        self.write(&mut pieces).await?;
+        if self.marks.len() > COMMIT_LAG_ENTRIES_MAX {
+            self.commit();
+        }
+        if !self.marks.is_empty() && self.commit_at.is_none() {
+            self.commit_at = Some(Instant::now() + COMMIT_LAG);
+        }
+        let delay_ms = self.subscription.channel().settings().stream_delay_ms;
+        if has_entries && delay_ms > 0 {
+            self.next_at = Some(Instant::now() + Duration::from_millis(delay_ms));
+        }
+        Ok(())
+    }
+
+    /// `frames` as one chunk of the response.
+    fn chunk(&self, pieces: &mut Vec<Bytes>, frames: impl IntoIterator<Item = Bytes>) {
+        if !self.is_chunked {
+            pieces.extend(frames);
+            return;
+        }
+        let head = pieces.len();
+        pieces.push(Bytes::new());
+        pieces.extend(frames);
+        let bytes: usize = pieces[head..].iter().map(Bytes::len).sum();
+        pieces[head] = Bytes::from(format!("{bytes:x}\r\n"));
+        pieces.push(Bytes::from_static(b"\r\n"));
+    }
+
+    /// Writes all of `pieces`; leaves if the peer does, or takes nothing for too long.
+    async fn write(&mut self, pieces: &mut [Bytes]) -> Result<(), Leave> {
+        let mut rest = pieces;
+        let mut stall = Duration::from_secs(WRITE_STALL_S);
+        while !rest.is_empty() {
+            let mut slices = [IoSlice::new(&[]); PIECES_MAX];
+            for (slice, piece) in slices.iter_mut().zip(&*rest) {
+                *slice = IoSlice::new(piece);
+            }
+            let count = rest.len().min(PIECES_MAX);
+            match self.socket.try_write_vectored(&slices[..count]) {
+                Ok(written) => {
+                    self.sent += written as u64;
+                    rest = advance(rest, written);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let is_stopping = self.stop.is_cancelled();
+                    if is_stopping {
+                        stall = STOPPING_STALL;
+                    }
+                    tokio::select! {
+                        biased;
+                        () = gone(&self.socket) => return Err(Leave::Gone),
+                        () = self.stop.cancelled(), if !is_stopping => {}
+                        writable = timeout(stall, self.socket.writable()) => {
+                            writable.map_err(|_| Leave::Stalled)?.map_err(|_| Leave::Gone)?;
+                        }
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Err(Leave::Gone),
+            }
+        }
+        self.written_at = Instant::now();
+        Ok(())
+    }
+
+    /// Moves the cursor to what the peer's kernel has acknowledged.
+    fn commit(&mut self) {
+        let unacknowledged = unacknowledged_bytes(self.socket.as_fd()).unwrap_or(self.sent);
+        let acknowledged = self.sent.saturating_sub(unacknowledged);
+        while let Some((_, offset)) = self.marks.pop_front_if(|(end, _)| *end <= acknowledged) {
+            self.subscription.consumed(offset);
+        }
+        self.subscription.commit();
+    }
+
+    /// Says goodbye as the reason asks for, and lets go.
+    async fn end(mut self, leave: Leave) {
+        let goodbye = match leave {
+            Leave::Gone => None,
+            Leave::Stalled => {
+                reset(&self.socket);
+                None
+            }
+            Leave::Failed(error) => {
+                tracing::warn!(%error, "a stream ends");
+                reset(&self.socket);
+                None
+            }
+            Leave::Ended(End::Replaced) => Some(control_frame("replaced", Some(REPLACED_RETRY))),
+            Leave::Ended(End::Removed) => Some(control_frame("removed", None)),
+            Leave::Ended(_) => Some(Bytes::new()),
+            Leave::Stopping => {
+                // Spread the reconnects, or all come back in the same moment.
+                let spread = self.subscription.channel().settings().retry_ms.max(1_000);
+                let retry = Duration::from_millis(500 + fastrand::u64(0..=spread));
+                Some(control_frame("shutdown", Some(retry)))
+            }
+        };
+        if let Some(goodbye) = goodbye {
+            let mut pieces = Vec::with_capacity(4);
+            if !goodbye.is_empty() {
+                self.chunk(&mut pieces, [goodbye]);
+            }
+            if self.is_chunked {
+                pieces.push(Bytes::from_static(b"0\r\n\r\n"));
+            }
+            if self.write(&mut pieces).await.is_ok()
+                && rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write).is_ok()
+            {
+                let _ = timeout_at(Instant::now() + LINGER, gone(&self.socket)).await;
+            }
+        }
+        self.commit();
+    }
+}
+
+/// Lets `timer` fire at `due`, if it would fire later.
+fn bring_forward(timer: Pin<&mut Sleep>, due: Instant) {
+    if due < timer.deadline() {
+        timer.reset(due);
+    }
+}
+
+/// `pieces` without their first `written` bytes.
+fn advance(pieces: &mut [Bytes], mut written: usize) -> &mut [Bytes] {
+    let mut done = 0;
+    for piece in pieces.iter_mut() {
+        if written < piece.len() {
+            piece.advance(written);
+            break;
+        }
+        written -= piece.len();
+        done += 1;
+    }
+    &mut pieces[done..]
+}
+
+/// The next items; one message at a time where the channel paces its streams.
+async fn next_items(subscription: &mut Subscription, items: &mut Vec<Item>) -> eric_sse::Result<Option<End>> {
+    let is_paced = subscription.channel().settings().stream_delay_ms > 0;
+    let budget = if is_paced { Budget { entries: 1, bytes: 0 } } else { Budget::default() };
+    poll_fn(|context| subscription.poll_items(context, budget, items)).await
+}
+
+/// Completes when the peer has left: it closed its side, or the connection broke. What it sends is discarded.
+async fn gone(socket: &TcpStream) {
+    let mut discarded = [0; 256];
+    loop {
+        if socket.readable().await.is_err() {
+            return;
+        }
+        match socket.try_read(&mut discarded) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(_) => return,
+        }
+    }
+}
