@@ -162,11 +162,15 @@ fn overdue(progress: &SharedProgress, now: Instant) -> Result<Instant, Outcome> 
 fn answer(request: Request<Incoming>, door: &Arc<Door>, progress: &SharedProgress, slot: &Slot) -> Answering {
     progress.begin();
     let (routes, slot, version) = (door.routes.clone(), slot.clone(), request.version());
-    let progress = progress.clone();
+    let (progress, durability) = (progress.clone(), door.durability.clone());
     let is_too_large = head_size(&request) > REQUEST_HEAD_BYTES_MAX;
     Box::pin(async move {
         let mut response = match is_too_large {
-            true => Refusal(refusal(431)).into_response(),
+            true => {
+                let mut refused = Refusal(refusal(431)).into_response();
+                refused.headers_mut().insert(DURABILITY, durability);
+                refused
+            }
             false => routes.oneshot(request).await.unwrap_or_else(|never| match never {}),
         };
         let carried = response.extensions_mut().remove::<Carried>();
