@@ -92,6 +92,9 @@ impl Serve {
     }
 
     fn settings(&self) -> Result<ServerSettings, Failure> {
+        if self.listen == "off" {
+            return Err(Failure::Usage("--listen off leaves no door open".to_owned()));
+        }
         let listen = resolve(&self.listen)
             .map_err(|why| Failure::Usage(format!("--listen {}: {why}", self.listen)))?;
         if !listen.ip().is_loopback() && !self.insecure {

@@ -15,7 +15,7 @@ use super::Channel;
 use super::members::Member;
 use crate::cursor::{Authority, Commit, Conflict, Fence};
 use crate::entry::{Offset, Position};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::follow::{End, Follow, Gap, LanePage, ReadFrom, Step};
 use crate::hub::HubCore;
 use crate::id::ListenerId;
@@ -314,7 +314,10 @@ impl Subscription {
                 Work::Log(work) => {
                     let pages = ready!(work.as_mut().poll(context));
                     self.work = Work::Window;
-                    let entries = self.follow.on_log(pages.map_err(|error| self.explain(error))?);
+                    let entries = match pages {
+                        Ok(pages) => self.follow.on_log(pages),
+                        Err(error) => return Poll::Ready(self.fail(error)),
+                    };
                     items.extend(self.follow.take_gap().map(|gap| self.tell(gap)));
                     items.extend(entries.into_iter().map(Item::Entry));
                     if !items.is_empty() {
@@ -324,7 +327,10 @@ impl Subscription {
                 Work::BeforeJoin(work) => {
                     let span = ready!(work.as_mut().poll(context));
                     self.work = Work::Window;
-                    self.follow.on_before_join(span.map_err(|error| self.explain(error))?);
+                    match span {
+                        Ok(span) => self.follow.on_before_join(span),
+                        Err(error) => return Poll::Ready(self.fail(error)),
+                    }
                 }
             }
             match self.follow.step() {
@@ -379,10 +385,11 @@ impl Subscription {
         })
     }
 
-    fn explain(&self, error: crate::error::Error) -> crate::error::Error {
-        match self.listener() {
-            Some(id) if error.kind() == ErrorKind::Closed => self.channel.unknown_listener(id),
-            _ => self.channel.explain(error),
+    /// A lane that is gone is an end, even where the feed has not said so yet.
+    fn fail(&self, error: Error) -> Result<Option<End>> {
+        match error.kind() {
+            ErrorKind::Closed => Ok(Some(End::Removed)),
+            _ => Err(error),
         }
     }
 

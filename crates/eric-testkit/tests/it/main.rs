@@ -1,0 +1,3 @@
+//! Rules of the house that a test can hold.
+
+mod tidy;
