@@ -147,7 +147,7 @@ mod tests {
             (r#"{"type":"t","type":"u"}"#, "duplicate field"),
             (r#"{"type":"t","color":1}"#, "unknown field `color`"),
             (r#"{"type":"t","payload":NaN}"#, "expected value"),
-            (r#"{"type":"t","payload":[1,]}"#, "trailing comma"),
+            (r#"{"type":"t","payload":[1,]}"#, "expected value"),
             (r#"{"type":"t"} x"#, "trailing characters"),
             (r#"{"type":"a\nb"}"#, "line break"),
             (r#"{"type":"eric.gap"}"#, "reserved"),

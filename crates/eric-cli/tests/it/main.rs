@@ -1,0 +1,13 @@
+//! The binary `eric` from outside: a real process, real sockets, and the clients that people use.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod browsers;
+mod clients;
+mod curl;
+mod fault_proxy;
+mod hub;
+mod idle;
+mod numbered;
+mod process;
+mod tools;
