@@ -1,1 +1,12 @@
-//! placeholder
+//! What Eric's crates are tested with: the conformance suite of engines, engines that are broken on purpose, a slow
+//! one, and a clock that tests move. Development only.
+
+pub mod broken;
+pub mod clock;
+pub mod slow;
+pub mod suite;
+
+pub use broken::{BrokenEngine, Fault};
+pub use clock::ManualClock;
+pub use slow::SlowEngine;
+pub use suite::{Report, engine_suite};

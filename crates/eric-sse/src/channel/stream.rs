@@ -270,6 +270,12 @@ impl MessageStream {
         Delivery { framed, attempt, failure, missed: None }
     }
 
+    fn end_with<T>(&mut self, end: End) -> Poll<Option<T>> {
+        self.is_over = true;
+        self.end = Some(end);
+        Poll::Ready(None)
+    }
+
     /// The pause after a message, where the channel asks for one.
     fn pause(&mut self) {
         let delay_ms = self.subscription.channel().settings().stream_delay_ms;
@@ -294,6 +300,10 @@ impl Stream for MessageStream {
         if this.is_over {
             return Poll::Ready(None);
         }
+        // What was read and not delivered yet stays in the queue when the stream ends.
+        if let Some(end) = this.subscription.poll_end(context) {
+            return this.end_with(end);
+        }
         if let Some(delay) = &mut this.delay {
             ready!(delay.as_mut().poll(context));
             this.delay = None;
@@ -307,11 +317,7 @@ impl Stream for MessageStream {
             let read = ready!(this.subscription.poll_items(context, Budget::default(), &mut this.read));
             match read {
                 Ok(None) => this.items.extend(this.read.drain(..)),
-                Ok(Some(end)) => {
-                    this.is_over = true;
-                    this.end = Some(end);
-                    return Poll::Ready(None);
-                }
+                Ok(Some(end)) => return this.end_with(end),
                 Err(error) => {
                     this.is_over = true;
                     return Poll::Ready(Some(Err(error)));

@@ -305,8 +305,7 @@ impl Subscription {
         items: &mut Vec<Item>,
     ) -> Poll<Result<Option<End>>> {
         loop {
-            self.signal.wait(context.waker());
-            if let Some(end) = self.signal.end(self.reader.as_ref().map(|reader| reader.fence)) {
+            if let Some(end) = self.poll_end(context) {
                 return Poll::Ready(Ok(Some(end)));
             }
             match &mut self.work {
@@ -360,6 +359,12 @@ impl Subscription {
                 }
             }
         }
+    }
+
+    /// Why the subscription is over, if it is; else whoever polls is woken when it ends, or has something.
+    pub(crate) fn poll_end(&self, context: &mut Context<'_>) -> Option<End> {
+        self.signal.wait(context.waker());
+        self.signal.end(self.reader.as_ref().map(|reader| reader.fence))
     }
 
     /// Whether the last poll found nothing, rather than waiting for the engine.
