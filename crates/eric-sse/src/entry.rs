@@ -218,6 +218,13 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_has_1_to_16_characters() {
+        assert!("".parse::<Epoch>().is_err());
+        assert!("e".repeat(EPOCH_BYTES_MAX).parse::<Epoch>().is_ok());
+        assert!("e".repeat(EPOCH_BYTES_MAX + 1).parse::<Epoch>().is_err());
+    }
+
+    #[test]
     fn generated_epochs_differ_and_parse() {
         let epoch = Epoch::generate();
         assert_ne!(epoch, Epoch::generate());

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use eric_sse::limits::DESCRIPTORS_RESERVED;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -145,8 +146,11 @@ async fn a_client_that_reads_nothing_does_not_hold_up_the_end() {
 
 #[tokio::test]
 async fn connections_are_as_many_as_descriptors_allow_less_256() {
-    let script =
-        format!("ulimit -n {0} && exec {1} serve --listen 127.0.0.1:0", 256 + 5, env!("CARGO_BIN_EXE_eric"));
+    let script = format!(
+        "ulimit -n {0} && exec {1} serve --listen 127.0.0.1:0",
+        DESCRIPTORS_RESERVED + 5,
+        env!("CARGO_BIN_EXE_eric")
+    );
     let mut process = Command::new("bash")
         .args(["-c", &script])
         .stdout(std::process::Stdio::piped())

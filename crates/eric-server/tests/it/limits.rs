@@ -90,6 +90,23 @@ async fn a_request_with_100_header_lines_is_read_and_one_more_is_refused() {
 }
 
 #[tokio::test]
+async fn a_page_has_1_to_1000_rows_and_100_by_default() {
+    let server = TestServer::start();
+    let channel = server.hub.channels().create("c".parse().unwrap(), Default::default()).await.unwrap();
+    for _ in 0..=PAGE_ROWS_MAX {
+        channel.add_listener().await.unwrap();
+    }
+    let page = async |query: String| {
+        let page = server.expect(200, "GET", &format!("/v1/channels/c/listeners{query}"), "").await;
+        assert!(page["next"].is_string(), "there is more");
+        page["listeners"].as_array().unwrap().len()
+    };
+    assert_eq!(page(String::new()).await, PAGE_ROWS_DEFAULT);
+    assert_eq!(page(format!("?limit={PAGE_ROWS_MAX}")).await, PAGE_ROWS_MAX);
+    server.expect(400, "GET", &format!("/v1/channels/c/listeners?limit={}", PAGE_ROWS_MAX + 1), "").await;
+}
+
+#[tokio::test]
 async fn as_many_connections_as_allowed_are_served_and_one_more_waits_until_one_leaves() {
     assert_eq!(ServerSettings::default().connections, CONNECTIONS_MAX);
     let server = TestServer::start_with(ServerSettings { connections: 3, ..ServerSettings::default() });

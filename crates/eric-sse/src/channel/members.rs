@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 
 use parking_lot::Mutex;
 
@@ -16,6 +18,9 @@ use crate::id::ListenerId;
 use crate::lane::Lane;
 use crate::listener::Listener;
 use crate::registry::Registry;
+
+/// Listeners that are looked at before others may run.
+const LISTING_SLICE: usize = 256;
 
 /// The listeners of one channel, by id and by lane.
 #[derive(Debug, Default)]
@@ -249,7 +254,10 @@ impl Channel {
         };
         let unknown = || after.map_or_else(|| self.unknown(), |after| self.unknown_listener(after));
         let mut infos = Vec::new();
-        for member in read.ok_or_else(unknown)? {
+        for (index, member) in read.ok_or_else(unknown)?.into_iter().enumerate() {
+            if index % LISTING_SLICE == LISTING_SLICE - 1 {
+                breathe().await;
+            }
             match (Connection { channel: self.clone(), member }).info().await {
                 Ok(info) => infos.push(info),
                 Err(error) if error.kind() == ErrorKind::UnknownListener => {}
@@ -327,6 +335,19 @@ impl Channel {
             _ => error,
         }
     }
+}
+
+/// Lets others run before going on.
+async fn breathe() {
+    let mut has_waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Connection {

@@ -20,7 +20,7 @@ use crate::entry::Position;
 use crate::error::{Error, Result};
 use crate::follow::{End, Gap, ReadFrom};
 use crate::id::ListenerId;
-use crate::limits::DELIVERY_ATTEMPTS_MAX;
+use crate::limits::{COMMIT_LAG_MS_MAX, DELIVERY_ATTEMPTS_MAX};
 use crate::listener::{CallbackError, Listener};
 use crate::log::{BoxFuture, Budget};
 use crate::message::Message;
@@ -112,6 +112,7 @@ pub struct MessageStream {
     /// A failed delivery that is to be tried again, and how often it was.
     retry: Option<(Arc<Framed>, u32)>,
     delay: Option<BoxFuture<'static, ()>>,
+    committed_at: Timestamp,
     end: Option<End>,
     is_over: bool,
 }
@@ -188,6 +189,7 @@ impl Channel {
 impl MessageStream {
     fn new(subscription: Subscription) -> Self {
         Self {
+            committed_at: subscription.channel().core().clock.now(),
             subscription,
             items: VecDeque::new(),
             read: Vec::new(),
@@ -270,6 +272,15 @@ impl MessageStream {
         Delivery { framed, attempt, failure, missed: None }
     }
 
+    /// Moves the cursor, now and then: lazily, but never later than promised.
+    fn commit_when_due(&mut self) {
+        let now = self.subscription.channel().core().clock.now();
+        if self.items.is_empty() || now.ms_since(self.committed_at) >= COMMIT_LAG_MS_MAX {
+            self.subscription.commit();
+            self.committed_at = now;
+        }
+    }
+
     fn end_with<T>(&mut self, end: End) -> Poll<Option<T>> {
         self.is_over = true;
         self.end = Some(end);
@@ -304,6 +315,7 @@ impl Stream for MessageStream {
         if let Some(end) = this.subscription.poll_end(context) {
             return this.end_with(end);
         }
+        this.commit_when_due();
         if let Some(delay) = &mut this.delay {
             ready!(delay.as_mut().poll(context));
             this.delay = None;
@@ -313,7 +325,6 @@ impl Stream for MessageStream {
             return Poll::Ready(Some(Ok(Event::Message(delivery))));
         }
         if this.items.is_empty() {
-            this.subscription.commit();
             let read = ready!(this.subscription.poll_items(context, Budget::default(), &mut this.read));
             match read {
                 Ok(None) => this.items.extend(this.read.drain(..)),

@@ -337,21 +337,14 @@ impl State {
             return Ok(());
         };
         let error = Error::limit_exceeded(name, format!("{name}={max} is reached with unread messages"));
-        let holder = if self.listeners.contains_key(&lane) { Some(lane) } else { self.holder(lane) };
+        let holder = match self.channels.get(&lane) {
+            Some(channel) => channel.readers.holder(),
+            None => Some(lane),
+        };
         Err(match holder {
             Some(holder) => error.held_by(holder),
             None => error,
         })
-    }
-
-    /// The listener whose cursor holds the channel's lane.
-    fn holder(&self, channel: Lane) -> Option<Lane> {
-        let channel = self.channels.get(&channel)?;
-        channel
-            .listeners
-            .iter()
-            .copied()
-            .min_by_key(|listener| self.listeners.get(listener).map(|it| it.cursor))
     }
 }
 

@@ -159,14 +159,14 @@ fn next_pending(stream: &mut MessageStream) -> bool {
     stream.next().now_or_never().is_none()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stream_wakes_and_ends_when_its_listener_goes_or_another_takes_over() {
     for end in [End::Stopped, End::Removed, End::Replaced] {
         let (_hub, channel, _) = channel().await;
         let bob = channel.add_listener().await.unwrap();
         bob.start();
         let mut stream = channel.message_stream(&bob).await.unwrap();
-        let (next, successor) = tokio::join!(stream.next(), async {
+        let (next, successor) = tokio::join!(soon(stream.next()), async {
             tokio::task::yield_now().await;
             end_by(end, &channel, &bob).await
         });
@@ -200,7 +200,7 @@ async fn a_stream_that_is_over_delivers_nothing_of_what_it_had_read_already() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_pauses_ends_at_once() {
     for end in [End::Stopped, End::Removed, End::Replaced] {
         let settings = ChannelSettings { stream_delay_ms: 60_000, ..ChannelSettings::in_memory() };
@@ -211,13 +211,18 @@ async fn a_stream_that_pauses_ends_at_once() {
         channel.broadcast(message(2)).await.unwrap();
         let mut stream = channel.message_stream(&bob).await.unwrap();
         assert_eq!(number(&next(&mut stream).unwrap()), 1);
-        let (next, _successor) = tokio::join!(stream.next(), async {
+        let (next, _successor) = tokio::join!(soon(stream.next()), async {
             tokio::task::yield_now().await;
             end_by(end, &channel, &bob).await
         });
         assert!(next.is_none(), "{end:?}");
         assert_eq!(stream.end(), Some(end));
     }
+}
+
+/// What comes without anybody's help; fails where nothing can happen any more, as time is paused.
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("nothing came")
 }
 
 /// Brings about the end of the present stream of `bob`; its successor, where there is one.

@@ -76,6 +76,25 @@ fn no_file_is_longer_than_600_lines() {
 }
 
 #[test]
+fn every_limit_is_named_by_a_test() {
+    let sources = sources();
+    let limits =
+        &sources.iter().find(|(name, _)| name == "eric-sse/src/limits.rs").expect("the limits are there").1;
+    let names: Vec<&str> =
+        limits.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next()).collect();
+    assert!(names.len() > 25, "the limits were found");
+    let tests: Vec<&str> = sources
+        .iter()
+        .filter_map(|(name, text)| match name.contains("/tests/") || name.contains("testkit/src/suite") {
+            true => Some(text.as_str()),
+            false => text.split_once("#[cfg(test)]").map(|(_, tests)| tests),
+        })
+        .collect();
+    let untested = names.into_iter().filter(|name| !tests.iter().any(|text| text.contains(name)));
+    check("limits without a test", untested.map(str::to_owned).collect());
+}
+
+#[test]
 fn nothing_is_unbounded() {
     let unbounded = shipped().into_iter().filter(|(_, text)| text.contains("unbounded_channel"));
     check("unbounded channels", unbounded.map(|(name, _)| name).collect());

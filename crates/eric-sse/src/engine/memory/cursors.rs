@@ -10,38 +10,35 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lane::Lane;
 use crate::log::{BoxFuture, Ticket};
 
-/// Where the listeners of a channel stand: how many at which offset. The first of them holds the channel's lane.
+/// Where the listeners of a channel stand, the one who holds the channel's lane first; and how many entries of that
+/// lane there ever were up to there.
 #[derive(Debug, Default)]
-pub(super) struct Readers(BTreeMap<Offset, Standing>);
-
-#[derive(Debug, Clone, Copy)]
-struct Standing {
-    listeners: u64,
-    /// Entries that were ever in the channel's lane up to this offset.
-    rank: u64,
-}
+pub(super) struct Readers(BTreeMap<(Offset, Lane), u64>);
 
 impl Readers {
-    fn arrive(&mut self, at: Offset, rank: u64) {
-        self.0.entry(at).or_insert(Standing { listeners: 0, rank }).listeners += 1;
+    fn arrive(&mut self, listener: Lane, at: Offset, rank: u64) {
+        self.0.insert((at, listener), rank);
     }
 
-    fn depart(&mut self, from: Offset) {
-        let standing = self.0.get_mut(&from).expect("a listener departs from where it stands");
-        standing.listeners -= 1;
-        if standing.listeners == 0 {
-            self.0.remove(&from);
-        }
+    fn depart(&mut self, listener: Lane, from: Offset) {
+        let stood = self.0.remove(&(from, listener));
+        assert!(stood.is_some(), "a listener departs from where it stands");
     }
 
     /// How many entries of the channel's lane everybody has finished; none where there is nobody.
     pub(super) fn finished(&self) -> Option<u64> {
-        self.0.values().next().map(|standing| standing.rank)
+        self.0.values().next().copied()
+    }
+
+    /// The listener that got least far.
+    pub(super) fn holder(&self) -> Option<Lane> {
+        self.0.keys().next().map(|(_, listener)| *listener)
     }
 
     /// The rank of `offset`, where somebody stands there.
     pub(super) fn mark(&self, offset: Offset) -> Option<u64> {
-        self.0.get(&offset).map(|standing| standing.rank)
+        let there = (offset, Lane::new(0))..=(offset, Lane::new(u64::MAX));
+        self.0.range(there).next().map(|(_, rank)| *rank)
     }
 }
 
@@ -52,7 +49,7 @@ impl Cursors for MemoryEngine {
         let (lane, floor) = (state.number_lane(), state.tail);
         let Some(joined) = state.channels.get_mut(&channel) else { return Ticket::ready(Err(gone(channel))) };
         joined.listeners.insert(lane);
-        joined.readers.arrive(floor, joined.keep.total());
+        joined.readers.arrive(lane, floor, joined.keep.total());
         let listener = ListenerLane {
             keep: Default::default(),
             channel,
@@ -71,7 +68,7 @@ impl Cursors for MemoryEngine {
             let Some(left) = state.listeners.remove(&listener) else { return Ok(()) };
             if let Some(channel) = state.channels.get_mut(&left.channel) {
                 channel.listeners.remove(&listener);
-                channel.readers.depart(left.cursor);
+                channel.readers.depart(listener, left.cursor);
             }
             feed.event(FeedEvent::Removed { lane: listener });
             state.enforce(left.channel, now_ms, feed);
@@ -166,8 +163,8 @@ impl State {
         let from = std::mem::replace(&mut listener.cursor, to);
         listener.finished = own_rank;
         let readers = &mut self.channels.get_mut(&channel).expect("a listener's channel exists").readers;
-        readers.depart(from);
-        readers.arrive(to, channel_rank);
+        readers.depart(lane, from);
+        readers.arrive(lane, to, channel_rank);
     }
 }
 
