@@ -19,7 +19,7 @@ use eric_sse::sse::encode::{Format, HEARTBEAT, control_frame, gap_frame, prime, 
 use eric_sse::{End, Item, Offset, Subscription};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::reset;
@@ -189,12 +189,12 @@ impl Session {
             let start = self.sent + head;
             self.marks.extend(ends.into_iter().map(|(end, offset)| (start + end, offset)));
         }
+        if !self.marks.is_empty() && self.commit_at.is_none() {
+            self.commit_at = Some(Instant::now() + COMMIT_LAG);
+        }
         self.write(&mut pieces).await?;
         if self.marks.len() > COMMIT_LAG_ENTRIES_MAX {
             self.commit();
-        }
-        if !self.marks.is_empty() && self.commit_at.is_none() {
-            self.commit_at = Some(Instant::now() + COMMIT_LAG);
         }
         let delay_ms = self.subscription.channel().settings().stream_delay_ms;
         if has_entries && delay_ms > 0 {
@@ -220,26 +220,18 @@ impl Session {
     /// Writes all of `pieces`; leaves if the peer does, or takes nothing for too long.
     async fn write(&mut self, pieces: &mut [Bytes]) -> Result<(), Leave> {
         let mut rest = pieces;
-        let mut stall = Duration::from_secs(WRITE_STALL_S);
+        let mut stalled_at = None;
         while !rest.is_empty() {
             match try_write(&self.socket, rest) {
                 Ok(written) => {
                     self.sent += written as u64;
                     rest = advance(rest, written);
+                    stalled_at = None;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let is_stopping = self.stop.is_cancelled();
-                    if is_stopping {
-                        stall = STOPPING_STALL;
-                    }
-                    tokio::select! {
-                        biased;
-                        () = gone(&self.socket) => return Err(Leave::Gone),
-                        () = self.stop.cancelled(), if !is_stopping => {}
-                        writable = timeout(stall, self.socket.writable()) => {
-                            writable.map_err(|_| Leave::Stalled)?.map_err(|_| Leave::Gone)?;
-                        }
-                    }
+                    let stall = Duration::from_secs(WRITE_STALL_S);
+                    let due = *stalled_at.get_or_insert_with(|| Instant::now() + stall);
+                    stalled_at = Some(self.wait_until_writable(due).await?);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return Err(Leave::Gone),
@@ -247,6 +239,25 @@ impl Session {
         }
         self.written_at = Instant::now();
         Ok(())
+    }
+
+    /// Waits until the peer may take more, at most until `stalled_at`, or shorter once the server stops; the cursor
+    /// moves meanwhile. Returns until when to wait if it takes nothing then either.
+    async fn wait_until_writable(&mut self, stalled_at: Instant) -> Result<Instant, Leave> {
+        let is_stopping = self.stop.is_cancelled();
+        let commit_at = self.commit_at.unwrap_or(stalled_at);
+        tokio::select! {
+            biased;
+            () = gone(&self.socket) => return Err(Leave::Gone),
+            () = self.stop.cancelled(), if !is_stopping => return Ok(stalled_at.min(Instant::now() + STOPPING_STALL)),
+            writable = self.socket.writable() => writable.map_err(|_| Leave::Gone)?,
+            () = sleep_until(stalled_at) => return Err(Leave::Stalled),
+            () = sleep_until(commit_at), if self.commit_at.is_some() => {
+                self.commit();
+                self.commit_at = (!self.marks.is_empty()).then(|| Instant::now() + COMMIT_LAG);
+            }
+        }
+        Ok(stalled_at)
     }
 
     /// Moves the cursor to what the peer's kernel has acknowledged.
@@ -293,7 +304,7 @@ impl Session {
             if self.write(&mut pieces).await.is_ok()
                 && rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write).is_ok()
             {
-                let _ = timeout_at(Instant::now() + LINGER, gone(&self.socket)).await;
+                let _ = timeout(LINGER, gone(&self.socket)).await;
             }
         }
         self.commit();

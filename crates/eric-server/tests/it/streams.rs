@@ -69,6 +69,23 @@ async fn what_the_peers_kernel_took_is_consumed_within_a_second() {
 }
 
 #[tokio::test]
+async fn the_cursor_of_a_slow_client_moves_while_a_large_message_is_written() {
+    let (server, channel) = hub_with_listener(ChannelSettings::default()).await;
+    publish(&channel, 0..3).await;
+    channel.broadcast(Message::of("large", &"x".repeat(15 << 20)).unwrap()).await.unwrap();
+    let mut stream = server.stream(&format!("{LISTENER}/events"), "").await;
+    let epoch = server.hub.tail().epoch;
+    let cursor = format!("{epoch}-3");
+    until(&server, |info| info["cursor"] == cursor.as_str()).await;
+    assert_eq!(info(&server).await["backlog"], 1, "the large one is not consumed");
+    for number in 0..3 {
+        assert_eq!(stream.data().await, number.to_string());
+    }
+    assert_eq!(stream.data().await.len(), (15 << 20) + 2);
+    until(&server, |info| info["backlog"] == 0).await;
+}
+
+#[tokio::test]
 async fn a_listener_resumes_after_its_last_event_id_in_both_directions() {
     let (server, channel) = hub_with_listener(ChannelSettings::default()).await;
     publish(&channel, 0..10).await;
