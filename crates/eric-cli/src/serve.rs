@@ -135,7 +135,7 @@ impl Serve {
         let local = server.local();
         tracing::warn!("engine=memory: everything is gone with the process");
         announce(local, hub.engine_name())?;
-        if let LogFormat::Text = self.log_format {
+        if matches!(self.log_format, LogFormat::Text) && tracing::enabled!(tracing::Level::INFO) {
             eprint!("{}", hints(local));
         }
         let handle = server.handle();
