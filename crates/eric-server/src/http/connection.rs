@@ -242,7 +242,8 @@ fn head_bytes(head: &mut response::Parts) -> Vec<u8> {
 async fn close(mut socket: TcpStream) {
     let drain = async {
         socket.shutdown().await?;
-        let mut discarded = [0; 8192];
+        // On the heap, or every connection would carry it from its beginning.
+        let mut discarded = vec![0; 8192];
         while socket.read(&mut discarded).await? > 0 {}
         Ok::<_, std::io::Error>(())
     };
