@@ -186,7 +186,11 @@ fn answer(request: Request<Incoming>, door: &Arc<Door>, progress: &SharedProgres
 
 /// Bytes of a request's head, as clients write it.
 fn head_size(request: &Request<Incoming>) -> usize {
-    let line = request.method().as_str().len() + request.uri().to_string().len() + " HTTP/1.1 \r\n".len();
+    let uri = request.uri();
+    let origin = uri.scheme_str().map_or(0, |scheme| scheme.len() + "://".len())
+        + uri.authority().map_or(0, |authority| authority.as_str().len());
+    let target = origin + uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let line = request.method().as_str().len() + target + " HTTP/1.1 \r\n".len();
     let headers =
         request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
     line + headers.sum::<usize>() + "\r\n".len()

@@ -260,11 +260,11 @@ impl State {
             let position = match first {
                 First::Before(offset) => Position { epoch: self.epoch, offset },
                 First::InBatch(index) => taken[index].position,
-                First::Now => {
+                First::Now(digest) => {
                     self.tail = self.tail.next();
                     let position = Position { epoch: self.epoch, offset: self.tail };
-                    if let Some(key) = new.key {
-                        self.dedup.remember(new.lane, key, new.message.digest(), self.tail, now_ms);
+                    if let (Some(key), Some(digest)) = (new.key, digest) {
+                        self.dedup.remember(new.lane, key, digest, self.tail, now_ms);
                     }
                     let entry = Entry::new(position, new.lane, new.taken_at, new.message);
                     self.keep_mut(new.lane)?.push(entry.clone());
@@ -272,7 +272,7 @@ impl State {
                     position
                 }
             };
-            taken.push(Taken { position, first: matches!(first, First::Now) });
+            taken.push(Taken { position, first: matches!(first, First::Now(_)) });
         }
         if !appended.is_empty() {
             feed.event(FeedEvent::Appended(&appended));
@@ -287,7 +287,7 @@ impl State {
     fn firsts(&self, batch: &[NewEntry]) -> Result<Vec<First>> {
         let mut in_batch = FxHashMap::default();
         let first = |(index, new): (usize, &NewEntry)| {
-            let Some(key) = &new.key else { return Ok(First::Now) };
+            let Some(key) = &new.key else { return Ok(First::Now(None)) };
             let digest = new.message.digest();
             let (first, known_digest) = match self.dedup.recall(new.lane, key) {
                 Some(Known { offset, digest, .. }) => (First::Before(offset), digest),
@@ -295,7 +295,7 @@ impl State {
                     Some((index, digest)) => (First::InBatch(*index), *digest),
                     None => {
                         in_batch.insert((new.lane, key.clone()), (index, digest));
-                        (First::Now, digest)
+                        (First::Now(Some(digest)), digest)
                     }
                 },
             };
@@ -313,8 +313,10 @@ impl State {
     /// Whether the new messages of the batch may go to `lane`.
     fn admit(&self, lane: Lane, batch: &[NewEntry], firsts: &[First]) -> Result<()> {
         let Some((finished, rules)) = self.rules(lane) else { return Err(gone(lane)) };
-        let news =
-            batch.iter().zip(firsts).filter(|(new, first)| new.lane == lane && matches!(first, First::Now));
+        let news = batch
+            .iter()
+            .zip(firsts)
+            .filter(|(new, first)| new.lane == lane && matches!(first, First::Now(_)));
         let (mut messages, mut bytes) = (0, 0);
         for (new, _) in news {
             messages += 1;
@@ -351,7 +353,8 @@ impl State {
 /// Which message was first with a key.
 #[derive(Debug, Clone, Copy)]
 enum First {
-    Now,
+    /// This one; with the digest of its content, where it has a key.
+    Now(Option<u128>),
     Before(Offset),
     InBatch(usize),
 }
