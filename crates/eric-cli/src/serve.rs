@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +22,16 @@ use crate::Failure;
 
 /// Runs a hub until SIGTERM or SIGINT.
 ///
-/// When it is ready it prints one line on standard output, `ready http=ADDRESS engine=NAME`; logs go to standard
-/// error.
+/// When it is ready it prints one line on standard output, `ready http=ADDRESS socket=PATH engine=NAME`, without the
+/// doors that stay shut; logs go to standard error.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Where HTTP listens, HOST:PORT; port 0 takes a free one.
+    /// Where HTTP listens, HOST:PORT, or `off`; port 0 takes a free one.
     #[arg(long, env = "ERIC_LISTEN", default_value = "127.0.0.1:8000", value_name = "HOST:PORT")]
     listen: String,
+    /// A Unix socket to open for the clients of the Python package; only the process's own user may use it.
+    #[arg(long, env = "ERIC_SOCKET", value_name = "PATH")]
+    socket: Option<PathBuf>,
     /// What keeps the log. `memory` keeps nothing beyond the process.
     #[arg(long, env = "ERIC_ENGINE", default_value = "memory")]
     engine: Engine,
@@ -92,20 +97,29 @@ impl Serve {
     }
 
     fn settings(&self) -> Result<ServerSettings, Failure> {
-        if self.listen == "off" {
-            return Err(Failure::Usage("--listen off leaves no door open".to_owned()));
+        let listen = match self.listen.as_str() {
+            "off" => None,
+            address => Some(self.listen(address)?),
+        };
+        if listen.is_none() && self.socket.is_none() {
+            return Err(Failure::Usage("--listen off without --socket leaves no door open".to_owned()));
         }
-        let listen = resolve(&self.listen)
-            .map_err(|why| Failure::Usage(format!("--listen {}: {why}", self.listen)))?;
+        let cors_origins = CorsOrigins::parse(&self.cors_origin).map_err(Failure::Usage)?;
+        let shutdown_grace = Duration::from_secs(self.shutdown_grace);
+        let socket = self.socket.clone();
+        Ok(ServerSettings { listen, socket, cors_origins, shutdown_grace, ..ServerSettings::default() })
+    }
+
+    /// The address that a user means, if anybody may listen there.
+    fn listen(&self, address: &str) -> Result<SocketAddr, Failure> {
+        let listen = resolve(address).map_err(|why| Failure::Usage(format!("--listen {address}: {why}")))?;
         if !listen.ip().is_loopback() && !self.insecure {
             return Err(Failure::Usage(format!(
                 "--listen {listen} is not a loopback address and there is no authorisation; \
                  add --insecure to let anybody who reaches it do anything"
             )));
         }
-        let cors_origins = CorsOrigins::parse(&self.cors_origin).map_err(Failure::Usage)?;
-        let shutdown_grace = Duration::from_secs(self.shutdown_grace);
-        Ok(ServerSettings { listen, cors_origins, shutdown_grace, ..ServerSettings::default() })
+        Ok(listen)
     }
 
     fn start_logging(&self) -> Result<(), Failure> {
@@ -126,16 +140,16 @@ impl Serve {
         let descriptors = raise_descriptor_limit();
         let connections = CONNECTIONS_MAX.min(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).max(1);
         tracing::info!(descriptors, connections, "as many connections as descriptors allow");
-        let asked = settings.listen;
         let mut stop = StopSignals::new()?;
-        let server =
-            Server::bind(hub.clone(), ServerSettings { connections, ..settings }).with_context(|| {
-                format!("cannot listen on {asked}: is another hub running there? try --listen 127.0.0.1:0")
-            })?;
-        let local = server.local();
+        let server = Server::bind(hub.clone(), ServerSettings { connections, ..settings }).context(
+            "cannot listen on what follows: is another hub running there? try --listen 127.0.0.1:0 or another --socket",
+        )?;
         tracing::warn!("engine=memory: everything is gone with the process");
-        announce(local, hub.engine_name())?;
-        if matches!(self.log_format, LogFormat::Text) && tracing::enabled!(tracing::Level::INFO) {
+        announce(&server, hub.engine_name())?;
+        if let Some(local) = server.local()
+            && matches!(self.log_format, LogFormat::Text)
+            && tracing::enabled!(tracing::Level::INFO)
+        {
             eprint!("{}", hints(local));
         }
         let handle = server.handle();
@@ -190,9 +204,17 @@ fn resolve(listen: &str) -> Result<SocketAddr, String> {
 }
 
 /// The one line on standard output.
-fn announce(local: SocketAddr, engine: &str) -> anyhow::Result<()> {
+fn announce(server: &Server, engine: &str) -> anyhow::Result<()> {
+    let mut line = b"ready".to_vec();
+    if let Some(local) = server.local() {
+        line.extend(format!(" http={local}").into_bytes());
+    }
+    if let Some(path) = server.socket() {
+        line.extend([b" socket=", path.as_os_str().as_bytes()].concat());
+    }
+    line.extend(format!(" engine={engine}\n").into_bytes());
     let mut out = std::io::stdout().lock();
-    writeln!(out, "ready http={local} engine={engine}").and_then(|()| out.flush()).context("cannot say ready")
+    out.write_all(&line).and_then(|()| out.flush()).context("cannot say ready")
 }
 
 /// What to try next: every line works as it is, in this order.

@@ -3,17 +3,16 @@
 //! `accept` takes connections, `connection` drives one with hyper, `events` hands a stream over to `session`; the rest
 //! is one file per verb.
 
-pub(crate) mod accept;
+mod api;
 mod body;
 mod channels;
-mod connection;
+pub(crate) mod connection;
 mod events;
 mod health;
 mod listeners;
 mod params;
 mod problem;
 mod publish;
-mod session;
 mod watched;
 
 use std::sync::Arc;
@@ -45,26 +44,42 @@ pub(crate) struct Door {
     pub(crate) durability: HeaderValue,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
-    pub(crate) connections_max: usize,
 }
 
 impl Door {
     pub(crate) fn new(
         hub: Hub,
-        settings: ServerSettings,
+        settings: &ServerSettings,
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
         let durability =
             HeaderValue::from_str(&hub.durability().to_string()).expect("a word is a header value");
         let routes = routes(hub, &settings.cors_origins, durability.clone());
-        Self { routes, durability, stop, tasks, connections_max: settings.connections }
+        Self { routes, durability, stop, tasks }
+    }
+}
+
+/// Every route: those of v1, and those of eric-api.
+fn routes(hub: Hub, origins: &CorsOrigins, durability: HeaderValue) -> Router {
+    let routes = v1()
+        .layer(axum::middleware::map_response(problem::method_not_allowed))
+        .merge(api::routes())
+        .fallback(problem::not_found)
+        .with_state(Arc::new(hub))
+        .layer(axum::middleware::map_response(move |mut response: Response| {
+            response.headers_mut().insert(DURABILITY, durability.clone());
+            std::future::ready(response)
+        }));
+    match cors(origins) {
+        Some(cors) => routes.layer(cors),
+        None => routes,
     }
 }
 
 /// Every route of v1.
-fn routes(hub: Hub, origins: &CorsOrigins, durability: HeaderValue) -> Router {
-    let routes = Router::new()
+fn v1() -> Router<Arc<Hub>> {
+    Router::new()
         .route("/v1/channels", get(channels::list).post(channels::create))
         .route("/v1/channels/{channel}", get(channels::show).put(channels::ensure).delete(channels::remove))
         .route("/v1/channels/{channel}/messages", get(channels::history).post(publish::broadcast))
@@ -82,17 +97,6 @@ fn routes(hub: Hub, origins: &CorsOrigins, durability: HeaderValue) -> Router {
         )
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
-        .fallback(problem::not_found)
-        .with_state(Arc::new(hub))
-        .layer(axum::middleware::map_response(problem::method_not_allowed))
-        .layer(axum::middleware::map_response(move |mut response: Response| {
-            response.headers_mut().insert(DURABILITY, durability.clone());
-            std::future::ready(response)
-        }));
-    match cors(origins) {
-        Some(cors) => routes.layer(cors),
-        None => routes,
-    }
 }
 
 fn cors(origins: &CorsOrigins) -> Option<CorsLayer> {

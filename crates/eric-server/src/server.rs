@@ -3,18 +3,21 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use eric_sse::Hub;
 use eric_sse::limits::LISTEN_BACKLOG;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::http::{Door, accept};
+use crate::acceptor::{self, Places};
+use crate::http::{self, connection};
 use crate::settings::ServerSettings;
+use crate::socket::{self, file::SocketFile};
 
 /// Seconds between two looks for listeners that have been away for too long.
 const EXPIRY_PERIOD: Duration = Duration::from_secs(30);
@@ -24,8 +27,8 @@ const EXPIRY_PERIOD: Duration = Duration::from_secs(30);
 pub struct Server {
     hub: Hub,
     settings: ServerSettings,
-    acceptor: TcpListener,
-    local: SocketAddr,
+    http: Option<TcpListener>,
+    socket: Option<(UnixListener, SocketFile)>,
     stop: CancellationToken,
 }
 
@@ -44,24 +47,33 @@ impl Server {
     /// Binds the doors. Nothing is accepted before [`Server::run`], but connections wait in the backlog.
     ///
     /// # Errors
-    /// What the system says of the address.
+    /// What the system says of the address or the socket's path, named in the text.
     ///
     /// # Panics
     /// Outside a Tokio runtime with I/O and time enabled.
     pub fn bind(hub: Hub, settings: ServerSettings) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(settings.listen), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&settings.listen.into())?;
-        socket.listen(LISTEN_BACKLOG)?;
-        let acceptor = TcpListener::from_std(socket.into())?;
-        let local = acceptor.local_addr()?;
-        Ok(Self { hub, settings, acceptor, local, stop: CancellationToken::new() })
+        let named = |door: &str, error: io::Error| io::Error::new(error.kind(), format!("{door}: {error}"));
+        let http = match settings.listen {
+            Some(address) => Some(listen(address).map_err(|error| named(&address.to_string(), error))?),
+            None => None,
+        };
+        let socket = match &settings.socket {
+            Some(path) => {
+                Some(socket::file::bind(path).map_err(|error| named(&path.display().to_string(), error))?)
+            }
+            None => None,
+        };
+        Ok(Self { hub, settings, http, socket, stop: CancellationToken::new() })
     }
 
-    /// Where HTTP listens, with the port that was taken.
-    pub fn local(&self) -> SocketAddr {
-        self.local
+    /// Where HTTP listens, with the port that was taken; none where that door stays shut.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.http.as_ref().and_then(|acceptor| acceptor.local_addr().ok())
+    }
+
+    /// Where the Unix socket is; none where that door stays shut.
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_ref().map(|(_, file)| file.path())
     }
 
     /// What stops it.
@@ -75,17 +87,39 @@ impl Server {
     /// # Cancel safety
     /// If dropped, nothing is accepted any more; what was accepted goes on until the runtime ends.
     pub async fn run(self) -> usize {
+        let Self { hub, settings, http, socket, stop } = self;
         let tasks = TaskTracker::new();
-        let grace = self.settings.shutdown_grace;
-        let door = Arc::new(Door::new(self.hub.clone(), self.settings, self.stop.clone(), tasks.clone()));
-        tasks.spawn(until(self.stop.clone(), expire(self.hub)));
-        accept::run(self.acceptor, door).await;
+        let places = Places::new(settings.connections, tasks.clone(), stop.clone());
+        tasks.spawn(until(stop.clone(), expire(hub.clone())));
+        let serve_http = async {
+            let Some(acceptor) = http else { return };
+            let door = Arc::new(http::Door::new(hub.clone(), &settings, stop.clone(), tasks.clone()));
+            let serve = |connection, place| connection::run(connection, door.clone(), place);
+            acceptor::run(acceptor, places.clone(), serve).await;
+        };
+        let serve_socket = async {
+            let Some((acceptor, file)) = socket else { return };
+            let door = Arc::new(socket::Door { hub: hub.clone(), stop: stop.clone() });
+            let serve = |connection, place| socket::run(connection, door.clone(), place);
+            acceptor::run(acceptor, places.clone(), serve).await;
+            drop(file);
+        };
+        tokio::join!(serve_http, serve_socket, stop.cancelled());
         tasks.close();
-        match tokio::time::timeout(grace, tasks.wait()).await {
+        match tokio::time::timeout(settings.shutdown_grace, tasks.wait()).await {
             Ok(()) => 0,
             Err(_) => tasks.len(),
         }
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(LISTEN_BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 /// Runs `task` until `stop`.

@@ -1,6 +1,7 @@
 //! What can be set about the doors.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use eric_sse::limits::CONNECTIONS_MAX;
@@ -8,8 +9,10 @@ use eric_sse::limits::CONNECTIONS_MAX;
 /// The settings of the doors: plain data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// Where HTTP listens; port 0 takes a free one.
-    pub listen: SocketAddr,
+    /// Where HTTP listens, if it does; port 0 takes a free one.
+    pub listen: Option<SocketAddr>,
+    /// Where the Unix socket is, if there is one.
+    pub socket: Option<PathBuf>,
     /// The web origins whose pages may use the hub.
     pub cors_origins: CorsOrigins,
     /// How long open streams and requests may take to end.
@@ -33,7 +36,8 @@ pub enum CorsOrigins {
 impl Default for ServerSettings {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 8000))),
+            socket: None,
             cors_origins: CorsOrigins::None,
             shutdown_grace: Duration::from_secs(5),
             connections: CONNECTIONS_MAX,

@@ -45,7 +45,7 @@ pub(crate) fn minify(text: &str) -> Result<String> {
 }
 
 /// The index after the string that opens at `open`.
-fn string_end(bytes: &[u8], open: usize) -> usize {
+pub(crate) fn string_end(bytes: &[u8], open: usize) -> usize {
     let mut at = open + 1;
     while at < bytes.len() {
         match bytes[at] {
@@ -55,6 +55,44 @@ fn string_end(bytes: &[u8], open: usize) -> usize {
         }
     }
     bytes.len()
+}
+
+/// The UTF-16 units of the text that a valid JSON string, given with its quotes, spells. Halves of surrogate pairs
+/// come as they were written.
+pub(crate) fn units(quoted: &str) -> impl Iterator<Item = u16> {
+    let mut chars = quoted[1..quoted.len() - 1].chars();
+    let mut low = None;
+    std::iter::from_fn(move || {
+        if let Some(low) = low.take() {
+            return Some(low);
+        }
+        match chars.next()? {
+            '\\' => Some(escaped(&mut chars)),
+            char => {
+                let mut pair = [0; 2];
+                let units = char.encode_utf16(&mut pair);
+                low = units.get(1).copied();
+                Some(units[0])
+            }
+        }
+    })
+}
+
+/// The unit that is escaped by what follows a backslash.
+fn escaped(chars: &mut std::str::Chars<'_>) -> u16 {
+    match chars.next().expect("valid JSON does not end in an escape") {
+        'b' => 0x08,
+        'f' => 0x0c,
+        'n' => 0x0a,
+        'r' => 0x0d,
+        't' => 0x09,
+        'u' => {
+            let digits = chars.as_str().get(..4).expect("valid JSON has four digits here");
+            *chars = chars.as_str()[4..].chars();
+            u16::from_str_radix(digits, 16).expect("valid JSON has hexadecimal digits here")
+        }
+        quoted => quoted as u16,
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +124,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn units_are_those_of_the_text(text in ".*") {
+            let quoted = serde_json::to_string(&text).unwrap();
+            prop_assert!(units(&quoted).eq(text.encode_utf16()), "{}", quoted);
+        }
+
         #[test]
         fn what_is_minified_means_the_same(keys in proptest::collection::vec(".*", 0..8), number: f64) {
             prop_assume!(number.is_finite());

@@ -41,6 +41,8 @@ pub const READ_BYTES_MAX: usize = 256 * 1024;
 pub const COMMIT_LAG_ENTRIES_MAX: usize = 1_000;
 /// Milliseconds by which a cursor may lag behind what its reader has consumed.
 pub const COMMIT_LAG_MS_MAX: u64 = 1_000;
+/// Milliseconds for which a new stream of a listener waits for the one it replaces to say what was consumed.
+pub const HANDOVER_MS_MAX: u64 = 250;
 /// Times that a failing `on_message` is tried with manual acknowledgement before the delivery counts as dead.
 pub const DELIVERY_ATTEMPTS_MAX: u32 = 5;
 /// Trimmed stretches that a lane remembers exactly, to tell how many entries a reader missed.
@@ -48,6 +50,8 @@ pub const TRIMMED_RUNS_MAX: usize = 64;
 
 /// Bytes of the body of an HTTP request.
 pub const HTTP_BODY_BYTES_MAX: usize = 64 * MIB;
+/// Bytes of a faulty input that an answer of the eric-api routes shows again.
+pub const INPUT_ECHO_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of the head of an HTTP request.
 pub const REQUEST_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Header lines of an HTTP request.
@@ -58,7 +62,11 @@ pub const REQUEST_HEAD_S: u64 = 10;
 pub const BODY_STALL_S: u64 = 30;
 /// Seconds that an idle connection is kept.
 pub const KEEP_ALIVE_S: u64 = 75;
-/// Connections that are open at once; fewer where descriptors are short ([`DESCRIPTORS_RESERVED`]).
+/// Bytes of a request on the Unix socket.
+pub const SOCKET_REQUEST_BYTES_MAX: usize = 64 * MIB;
+/// Seconds after the last byte of a request on the Unix socket within which the client closes its writing side.
+pub const SOCKET_HALF_CLOSE_S: u64 = 10;
+/// Connections that are open at once, on all doors; fewer where descriptors are short ([`DESCRIPTORS_RESERVED`]).
 pub const CONNECTIONS_MAX: usize = 65_536;
 /// Descriptors that are kept for everything but connections.
 pub const DESCRIPTORS_RESERVED: usize = 256;
@@ -72,6 +80,7 @@ pub const HEARTBEAT_S: u64 = 14;
 const MIB: usize = 1024 * 1024;
 
 const _: () = assert!(MESSAGE_BYTES_MAX < HTTP_BODY_BYTES_MAX, "the largest message fits a request");
+const _: () = assert!(MESSAGE_BYTES_MAX < SOCKET_REQUEST_BYTES_MAX, "the largest message fits the socket");
 const _: () = assert!(MESSAGE_BYTES_MAX < WINDOW_BYTES, "the largest message fits the window");
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX, "the default page is allowed");
 const _: () = assert!(HEARTBEAT_S < 15, "a stream is never silent for 15 s");

@@ -1,4 +1,6 @@
-//! Server-Sent Events, both ways: what is written ([`encode`]) and what is read ([`parse`]).
+//! What is written to clients ([`encode`], [`compatible`], [`line`]) and what is read from a stream ([`parse`]).
 
+mod compatible;
 pub mod encode;
+mod line;
 pub mod parse;

@@ -1,6 +1,6 @@
 //! What a hub counts. Counters only grow; reading one is free.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -39,4 +39,6 @@ pub struct Stats {
     pub deliveries_failed: Counter,
     /// Gaps that readers were told of.
     pub gaps_told: Counter,
+    /// A bit for each format that anything was encoded to.
+    pub(crate) formats_used: AtomicU32,
 }

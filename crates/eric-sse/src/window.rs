@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -23,7 +24,7 @@ use crate::sse::encode::{Format, event_frame};
 use crate::stats::Stats;
 
 /// Bytes that an entry costs in the window beside its message and its frames.
-const ENTRY_OVERHEAD_BYTES: usize = 256;
+const ENTRY_OVERHEAD_BYTES: usize = 384;
 /// Followers that are woken before the lane's lock is let go.
 const WAKE_SLICE: usize = 256;
 
@@ -31,7 +32,8 @@ const WAKE_SLICE: usize = 256;
 #[derive(Debug)]
 pub struct Framed {
     entry: Entry,
-    frames: [OnceLock<Bytes>; Format::COUNT],
+    /// What it was encoded to, with the reconnection time that is part of it.
+    frames: [OnceLock<(Duration, Bytes)>; Format::COUNT],
 }
 
 impl Framed {
@@ -44,13 +46,17 @@ impl Framed {
         &self.entry
     }
 
-    /// The entry as one event of an event stream, encoded on first use and shared from then on.
-    pub fn frame(&self, format: Format, stats: &Stats) -> Bytes {
+    /// The entry as it goes to a client, encoded on first use and shared from then on. Formats that tell the
+    /// reconnection time tell `retry`; where that has changed since, the entry is encoded anew.
+    pub fn frame(&self, format: Format, retry: Duration, stats: &Stats) -> Bytes {
+        let retry = if format.tells_retry() { retry } else { Duration::ZERO };
         let encode = || {
+            stats.formats_used.fetch_or(1 << format as u32, Ordering::Relaxed);
             stats.frames_encoded.add(1);
-            event_frame(&self.entry, format)
+            event_frame(&self.entry, format, retry)
         };
-        self.frames[format as usize].get_or_init(encode).clone()
+        let (told, frame) = self.frames[format as usize].get_or_init(|| (retry, encode()));
+        if *told == retry { frame.clone() } else { encode() }
     }
 }
 
@@ -159,10 +165,12 @@ impl Window {
 
     fn append(&self, entries: &[Entry]) {
         let Some(last) = entries.last() else { return };
+        // An entry counts for itself and for each format that it will be encoded to.
+        let formats = self.stats.formats_used.load(Ordering::Relaxed).count_ones().max(1) as usize;
         let mut state = self.state.lock();
         for entry in entries {
             let Some(slot) = state.slots.get(&entry.lane()).cloned() else { continue };
-            let bytes = ENTRY_OVERHEAD_BYTES + 2 * entry.bytes();
+            let bytes = ENTRY_OVERHEAD_BYTES + (1 + formats) * entry.bytes();
             state.order.push_back(Held { lane: entry.lane(), offset: entry.offset(), bytes });
             state.bytes += bytes;
             let mut lane = slot.state.lock();

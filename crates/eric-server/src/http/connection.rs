@@ -27,15 +27,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::ServiceExt as _;
 
-use super::events::{Carried, Handoff};
+use super::events::Carried;
 use super::problem::Refusal;
-use super::session::{self, Session};
 use super::watched::{Phase, SharedProgress, Watched};
 use super::{DURABILITY, Door};
+use crate::acceptor::Place;
+use crate::peer::Peer as _;
+use crate::session::{self, Handoff, Session};
 
 /// How long a connection that was answered and closed is still read, so that its peer can read the answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -66,12 +67,12 @@ enum Outcome {
 }
 
 /// Serves one connection until it ends; a stream goes on as a task of its own.
-pub(super) async fn run(socket: TcpStream, door: Arc<Door>, place: OwnedSemaphorePermit) {
+pub(crate) async fn run(socket: TcpStream, door: Arc<Door>, place: Place) {
     let (socket, outcome) = drive(socket, &door).await;
     match outcome {
         Outcome::Ended => close(socket).await,
         Outcome::Idle => {}
-        Outcome::Stalled => reset(&socket),
+        Outcome::Stalled => socket.reset(),
         Outcome::Refused(problem) => refuse(socket, problem, &door).await,
         Outcome::Stream(leaving) => {
             let Leaving { mut head, handoff, version } = *leaving;
@@ -252,13 +253,6 @@ async fn close(mut socket: TcpStream) {
         Ok::<_, std::io::Error>(())
     };
     let _ = timeout(LINGER, drain).await;
-}
-
-/// Makes the close of `socket` a reset, which leaves nothing behind in the kernel.
-pub(super) fn reset(socket: &TcpStream) {
-    if let Err(error) = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO)) {
-        tracing::debug!(%error, "cannot reset");
-    }
 }
 
 /// A response body that tells when it is over.

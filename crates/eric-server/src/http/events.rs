@@ -9,22 +9,13 @@ use axum::extract::State;
 use axum::response::Response;
 use eric_protocol::{Code, Problem};
 use eric_sse::sse::encode::Format;
-use eric_sse::{Ack, Channel, Conflict, Hub, Position, ReadFrom, Subscribe, Subscription};
+use eric_sse::{Ack, Channel, Conflict, Hub, ReadFrom, Subscribe};
 use http::HeaderMap;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 
-use super::LAST_EVENT_ID;
-use super::params::{InChannel, OfListener, Query, header};
+use super::params::{InChannel, OfListener, Query, last_event_id};
 use super::problem::{Answer, Refusal};
-
-/// A stream that is ready to begin.
-#[derive(Debug)]
-pub(super) struct Handoff {
-    pub(super) subscription: Subscription,
-    pub(super) format: Format,
-    /// Whether the stream plants its first position before any event.
-    pub(super) is_primed: bool,
-}
+use crate::session::{self, Handoff, Manner};
 
 /// A [`Handoff`] on its way through a response's extensions, to be taken once.
 #[derive(Debug, Clone)]
@@ -51,10 +42,10 @@ pub(super) async fn listen(
         conflict: query
             .choice("conflict", &[("replace", Conflict::Replace), ("refuse", Conflict::Refuse)])?,
     };
-    let (format, is_primed) = (query.choice("data", FORMATS)?, is_primed(&query)?);
+    let manner = manner(&query)?;
     let channel = hub.channels().get(&channel)?;
-    let subscription = channel.subscribe(&listener, options).await?;
-    Ok(stream(&channel, Handoff { subscription, format, is_primed }))
+    let subscription = session::subscribe(&channel, &listener, options).await?;
+    Ok(stream(&channel, Handoff { subscription, manner }))
 }
 
 /// `GET /v1/channels/{c}/events`.
@@ -72,10 +63,10 @@ pub(super) async fn watch(
         }
     }
     let from = read_from(&query, &headers)?;
-    let (format, is_primed) = (query.choice("data", FORMATS)?, is_primed(&query)?);
+    let manner = manner(&query)?;
     let channel = hub.channels().get(&channel)?;
     let subscription = channel.watch(from)?;
-    Ok(stream(&channel, Handoff { subscription, format, is_primed }))
+    Ok(stream(&channel, Handoff { subscription, manner }))
 }
 
 /// `HEAD` of a stream would be a stream.
@@ -87,13 +78,10 @@ pub(super) async fn no_head() -> Response {
     response
 }
 
-/// Where the stream begins: `Last-Event-ID` wins over `after`. An empty one is what a client sends that has none.
+/// Where the stream begins: `Last-Event-ID` wins over `after`.
 fn read_from(query: &Query, headers: &HeaderMap) -> Result<ReadFrom, Refusal> {
-    if let Some(id) = header(headers, &LAST_EVENT_ID)?.filter(|id| !id.is_empty()) {
-        let position = id.parse::<Position>();
-        return Ok(position
-            .map(ReadFrom::After)
-            .map_err(|error| Problem::bad_request(format!("Last-Event-ID: {error}")))?);
+    if let Some(position) = last_event_id(headers)? {
+        return Ok(ReadFrom::After(position));
     }
     Ok(match query.text("after")? {
         None => ReadFrom::Cursor,
@@ -105,12 +93,13 @@ fn read_from(query: &Query, headers: &HeaderMap) -> Result<ReadFrom, Refusal> {
     })
 }
 
-fn is_primed(query: &Query) -> Result<bool, Problem> {
-    query.choice("prime", &[("0", false), ("1", true)])
+fn manner(query: &Query) -> Result<Manner, Problem> {
+    let is_primed = query.choice("prime", &[("0", false), ("1", true)])?;
+    Ok(Manner::Events { format: query.choice("data", FORMATS)?, is_primed })
 }
 
 /// The response head of a stream, with what follows it.
-fn stream(channel: &Channel, handoff: Handoff) -> Response {
+pub(super) fn stream(channel: &Channel, handoff: Handoff) -> Response {
     tracing::debug!(channel = %channel.id(), listener = ?handoff.subscription.listener(), "stream begins");
     let mut response = Response::new(axum::body::Body::empty());
     let headers = response.headers_mut();

@@ -4,11 +4,13 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path};
 use eric_protocol::Problem;
+use eric_protocol::api::Detail;
 use eric_sse::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
-use eric_sse::{ChannelId, ListenerId};
+use eric_sse::{ChannelId, ListenerId, Position};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
+use super::LAST_EVENT_ID;
 use super::problem::Refusal;
 
 /// The channel of a path.
@@ -63,6 +65,21 @@ impl Query {
         }
     }
 
+    /// The last value of `name`, if it is given: what the eric-api routes go by.
+    pub(super) fn last(&self, name: &str) -> Option<&str> {
+        self.0.iter().rfind(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The last value of `name`; none, and the fault told, where it is missing or empty.
+    pub(super) fn required(&self, name: &str, faults: &mut Vec<Detail>) -> Option<&str> {
+        match self.last(name) {
+            None => faults.push(Detail::missing_parameter(name)),
+            Some("") => faults.push(Detail::empty_parameter(name)),
+            given => return given,
+        }
+        None
+    }
+
     /// The value of `name` as a `T`, if it is given.
     pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(
         &self,
@@ -89,6 +106,12 @@ impl Query {
         let limit = value.parse().ok().filter(|limit| (1..=PAGE_ROWS_MAX).contains(limit));
         limit.ok_or_else(|| Problem::bad_request(format!("limit={value} is not 1 to {PAGE_ROWS_MAX}")))
     }
+}
+
+/// The position of the last event that a client received. An empty one is what a client sends that has none.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
+    let id = header(headers, &LAST_EVENT_ID)?.filter(|id| !id.is_empty());
+    id.map(str::parse).transpose().map_err(|error| Problem::bad_request(format!("Last-Event-ID: {error}")))
 }
 
 /// The text of a header that may be given once.

@@ -6,6 +6,8 @@ use eric_protocol::{Code, Problem};
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode, Uri};
 
+use super::api;
+
 /// What a handler answers instead of what was asked for.
 #[derive(Debug)]
 pub(super) struct Refusal(pub(super) Problem);
@@ -38,9 +40,17 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// What is answered where no route is.
-pub(super) async fn not_found(uri: Uri) -> Refusal {
-    Problem::new(Code::NotFound, format!("no such path={}", uri.path())).into()
+/// What is answered where no route is: below `/v1` and its like in our own words, elsewhere in those of eric-api.
+pub(super) async fn not_found(uri: Uri) -> Response {
+    let first = uri.path().split('/').nth(1).unwrap_or_default();
+    let is_version = first
+        .strip_prefix('v')
+        .is_some_and(|number| number.starts_with(|digit: char| digit.is_ascii_digit()));
+    if is_version || first == "health" {
+        Refusal(Problem::new(Code::NotFound, format!("no such path={}", uri.path()))).into_response()
+    } else {
+        api::not_found(&uri)
+    }
 }
 
 /// Says of a bare 405 what it is; its `Allow` stays.

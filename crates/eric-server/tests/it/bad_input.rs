@@ -45,7 +45,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// The bytes that a cell spells.
-fn bytes(cell: &str, epoch: &str) -> Vec<u8> {
+pub(crate) fn bytes(cell: &str, epoch: &str) -> Vec<u8> {
     let cell = cell.replace("{epoch}", epoch);
     let mut out = Vec::new();
     let mut rest = cell.as_str();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use eric_server::{Server, ServerSettings};
 use eric_sse::limits::*;
-use eric_sse::{Hub, Message};
+use eric_sse::{ChannelSettings, Hub, Message, Subscribe};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
@@ -137,16 +137,55 @@ async fn the_backlog_holds_4096_connections_that_nobody_accepted_yet() {
         std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
     let backlog = allowed.min(LISTEN_BACKLOG as usize);
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Server::bind(Hub::in_memory(), ServerSettings { listen, ..Default::default() }).unwrap();
+    let settings = ServerSettings { listen: Some(listen), ..Default::default() };
+    let server = Server::bind(Hub::in_memory(), settings).unwrap();
+    let address = server.local().unwrap();
     let mut waiting = Vec::new();
     for _ in 0..backlog {
-        waiting
-            .push(timeout(SOON, TcpStream::connect(server.local())).await.expect("there is room").unwrap());
+        waiting.push(timeout(SOON, TcpStream::connect(address)).await.expect("there is room").unwrap());
     }
     // The kernel lets one more in than the backlog says; the one after that is not answered.
-    let connect = || TcpSocket::new_v4().unwrap().connect(server.local());
+    let connect = || TcpSocket::new_v4().unwrap().connect(address);
     let more = async { tokio::join!(connect(), connect()) };
     assert!(timeout(Duration::from_millis(300), more).await.is_err(), "the backlog is bounded");
+}
+
+#[tokio::test]
+async fn a_request_on_the_socket_has_at_most_64_mib() {
+    let server = TestServer::start();
+    let request = |bytes: usize| {
+        let mut request = br#"{"v": "c"}"#.to_vec();
+        request.resize(bytes, b' ');
+        request
+    };
+    assert_eq!(server.ask(&request(SOCKET_REQUEST_BYTES_MAX)).await.len(), 36, "an id");
+    let refused = server.ask(&request(SOCKET_REQUEST_BYTES_MAX + 1)).await;
+    let expected = "InvalidMessageFormat('request has more than socket_request_bytes_max=67108864 bytes')";
+    assert_eq!(refused, expected);
+}
+
+#[tokio::test]
+async fn a_stream_waits_250_ms_for_one_that_does_not_say_what_was_consumed() {
+    let server = TestServer::start();
+    let channel =
+        server.hub.channels().create("c".parse().unwrap(), ChannelSettings::in_memory()).await.unwrap();
+    let (listener, _) = channel.ensure_listener("l".parse().unwrap()).await.unwrap();
+    channel.broadcast(Message::of("t", &1).unwrap()).await.unwrap();
+    // Nobody polls this one.
+    let silent = channel.subscribe(listener.id(), Subscribe::default()).await.unwrap();
+    let took = elapsed(async {
+        assert_eq!(server.stream("/v1/channels/c/listeners/l/events", "").await.data().await, "1");
+    });
+    let (took, handover) = (took.await, Duration::from_millis(HANDOVER_MS_MAX));
+    assert!(took >= handover && took < handover + LATE, "{took:?}");
+    // Who is served says so at once.
+    let mut served = server.stream("/v1/channels/c/listeners/l/events", "").await;
+    let took = elapsed(async {
+        server.stream("/v1/channels/c/listeners/l/events", "").await;
+    });
+    assert!(took.await < handover, "a session lets go");
+    assert!(served.rest().await.contains("eric.replaced"));
+    drop(silent);
 }
 
 /// How long a future takes.
@@ -181,11 +220,22 @@ async fn body_is_awaited(server: &TestServer) {
 
 async fn idle_connection_is_kept(server: &TestServer) {
     let mut socket = server.connect().await;
-    socket.write_all(b"GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
-    let mut answer = [0; 15];
-    socket.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200 OK");
-    check_time("keep-alive", KEEP_ALIVE_S, elapsed(closed(&mut socket)).await);
+    let exchange = async {
+        socket.write_all(b"GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+        let mut answer = [0; 15];
+        socket.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        closed(&mut socket).await;
+    };
+    check_time("keep-alive", KEEP_ALIVE_S, elapsed(exchange).await);
+}
+
+async fn half_close_is_awaited(server: &TestServer) {
+    let mut socket = server.ask_open(br#"{"v": "c"}"#).await;
+    let mut answer = String::new();
+    let took = elapsed(async { drop(socket.read_to_string(&mut answer).await) }).await;
+    check_time("half-close", SOCKET_HALF_CLOSE_S, took);
+    assert!(answer.starts_with("InvalidMessageFormat('request did not end within"), "{answer}");
 }
 
 async fn silent_stream_has_heartbeats(server: &TestServer) {
@@ -219,6 +269,7 @@ async fn every_limit_of_time_holds_until_it_is_reached_and_no_longer() {
         head_is_awaited(&server),
         body_is_awaited(&server),
         idle_connection_is_kept(&server),
+        half_close_is_awaited(&server),
         silent_stream_has_heartbeats(&server),
         stuck_client_is_reset(&server),
     );

@@ -1,4 +1,4 @@
-//! The HTTP door, on real sockets: bytes in, bytes out.
+//! The doors, on real sockets: bytes in, bytes out.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -6,4 +6,5 @@ mod bad_input;
 mod limits;
 mod routes;
 mod server;
+mod socket;
 mod streams;

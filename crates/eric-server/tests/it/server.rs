@@ -1,12 +1,14 @@
 //! A real server on a port of its own, and a client that speaks bytes.
 
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use eric_server::{Handle, Server, ServerSettings};
 use eric_sse::Hub;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -17,6 +19,8 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) struct TestServer {
     pub(crate) hub: Hub,
     pub(crate) address: std::net::SocketAddr,
+    pub(crate) socket: PathBuf,
+    _folder: TestFolder,
     handle: Handle,
     pub(crate) running: Option<JoinHandle<usize>>,
 }
@@ -27,11 +31,43 @@ impl TestServer {
     }
 
     pub(crate) fn start_with(settings: ServerSettings) -> Self {
-        let hub = Hub::in_memory();
+        let (hub, folder) = (Hub::in_memory(), TestFolder::new());
         let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::bind(hub.clone(), ServerSettings { listen, ..settings }).unwrap();
-        let (address, handle) = (server.local(), server.handle());
-        Self { hub, address, handle, running: Some(tokio::spawn(server.run())) }
+        let socket = folder.path().join("eric.sock");
+        let settings = ServerSettings { listen: Some(listen), socket: Some(socket.clone()), ..settings };
+        let server = Server::bind(hub.clone(), settings).unwrap();
+        let (address, handle) = (server.local().expect("HTTP listens"), server.handle());
+        let running = Some(tokio::spawn(server.run()));
+        Self { hub, address, socket, _folder: folder, handle, running }
+    }
+
+    /// A request on the socket, after which the client goes on writing.
+    pub(crate) async fn ask_open(&self, request: &[u8]) -> UnixStream {
+        let mut socket = UnixStream::connect(&self.socket).await.unwrap();
+        // Who is refused early may find the door closed while it still writes; the answer is there to read.
+        let _ = socket.write_all(request).await;
+        socket
+    }
+
+    /// A request on the socket, and its whole answer.
+    pub(crate) async fn ask(&self, request: &[u8]) -> String {
+        let mut socket = self.ask_open(request).await;
+        let _ = socket.shutdown().await;
+        let mut answer = String::new();
+        timeout(SOON, socket.read_to_string(&mut answer)).await.expect("an answer comes").unwrap();
+        answer
+    }
+
+    /// A request on the socket that must be answered by `ack`.
+    pub(crate) async fn ask_for_ack(&self, request: Value) {
+        assert_eq!(self.ask(request.to_string().as_bytes()).await, "ack", "{request}");
+    }
+
+    /// A stream on the socket.
+    pub(crate) async fn lines(&self, request: Value) -> TestLines {
+        let mut socket = self.ask_open(request.to_string().as_bytes()).await;
+        socket.shutdown().await.unwrap();
+        TestLines(BufReader::new(socket))
     }
 
     pub(crate) fn stop(&self) {
@@ -79,6 +115,48 @@ impl TestServer {
 impl Drop for TestServer {
     fn drop(&mut self) {
         self.handle.stop();
+    }
+}
+
+/// A folder of its own, removed when dropped.
+pub(crate) struct TestFolder(PathBuf);
+
+impl TestFolder {
+    pub(crate) fn new() -> Self {
+        static FOLDERS: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("eric-{}-{}", std::process::id(), FOLDERS.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TestFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A stream of lines on the socket.
+pub(crate) struct TestLines(pub(crate) BufReader<UnixStream>);
+
+impl TestLines {
+    /// The next line; empty at the end.
+    pub(crate) async fn line(&mut self) -> String {
+        let mut line = String::new();
+        timeout(SOON, self.0.read_line(&mut line)).await.expect("something comes").unwrap();
+        line
+    }
+
+    /// The `data` of the next line.
+    pub(crate) async fn data(&mut self) -> Value {
+        let line = self.line().await;
+        let frame: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        frame["data"].clone()
     }
 }
 

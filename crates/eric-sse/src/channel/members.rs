@@ -110,6 +110,11 @@ impl Member {
         self.live.fetch_add(1, Ordering::AcqRel) == 0
     }
 
+    /// The live subscription, if there is one.
+    pub(crate) fn present(&self) -> Option<Arc<Signal>> {
+        self.signal.lock().upgrade()
+    }
+
     /// A subscription ends; whether it was the last one.
     pub(crate) fn depart(&self) -> bool {
         self.live.fetch_sub(1, Ordering::AcqRel) == 1
@@ -369,8 +374,7 @@ impl Connection {
     /// Ends delivery: its streams end, its queue goes on filling.
     pub fn stop(&self) {
         self.member.is_running.store(false, Ordering::Release);
-        let signal = self.member.signal.lock().upgrade();
-        if let Some(signal) = signal {
+        if let Some(signal) = self.member.present() {
             signal.stop();
         }
     }

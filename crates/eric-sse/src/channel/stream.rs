@@ -215,10 +215,11 @@ impl MessageStream {
         Adapted { stream: self, adapter }
     }
 
-    /// The same stream as events of an event stream, encoded once for all who read the same entry.
+    /// The same stream as it goes to a client, encoded once for all who read the same entry. Gaps are told where
+    /// `format` has control events.
     pub fn frames(self, format: Format) -> Adapted<impl Adapter<Out = bytes::Bytes>> {
-        let stats = self.subscription.channel().core().stats.clone();
-        self.adapt(Frames { format, stats })
+        let channel = self.subscription.channel().clone();
+        self.adapt(Frames { format, channel })
     }
 
     /// One delivery, if one is ready.
@@ -422,17 +423,17 @@ impl<A> fmt::Debug for Adapted<A> {
 /// The adapter of [`MessageStream::frames`].
 struct Frames {
     format: Format,
-    stats: Arc<crate::stats::Stats>,
+    channel: Channel,
 }
 
 impl Adapter for Frames {
     type Out = bytes::Bytes;
 
     fn adapt(&self, delivery: &Delivery) -> bytes::Bytes {
-        delivery.framed.frame(self.format, &self.stats)
+        delivery.framed.frame(self.format, self.channel.settings().retry(), &self.channel.core().stats)
     }
 
     fn gap(&self, gap: &Gap) -> Option<bytes::Bytes> {
-        Some(crate::sse::encode::gap_frame(gap))
+        self.format.has_control_events().then(|| crate::sse::encode::gap_frame(gap))
     }
 }

@@ -5,11 +5,13 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::Channel;
 use super::members::Member;
@@ -114,15 +116,35 @@ pub(crate) struct Signal {
     /// The latest fence that was handed out for the listener.
     lease_taken: AtomicU64,
     ended: AtomicU8,
+    /// Tells whoever relieves the subscription that it has let go.
+    closed: Notify,
 }
 
 const REMOVED: u8 = 1;
 const STOPPED: u8 = 2;
+/// Its successor is there, and waits for it to say what was consumed.
+const RELIEVED: u8 = 4;
+const CLOSED: u8 = 8;
 
 impl Signal {
     pub(crate) fn stop(&self) {
         self.ended.fetch_or(STOPPED, Ordering::AcqRel);
         self.wake();
+    }
+
+    /// Ends the subscription as replaced, and waits until it has let go.
+    async fn relieve(&self) {
+        let mut closed = pin!(self.closed.notified());
+        closed.as_mut().enable();
+        if self.ended.fetch_or(RELIEVED, Ordering::AcqRel) & CLOSED == 0 {
+            self.wake();
+            closed.await;
+        }
+    }
+
+    fn close(&self) {
+        self.ended.fetch_or(CLOSED, Ordering::AcqRel);
+        self.closed.notify_waiters();
     }
 
     fn wake(&self) {
@@ -145,7 +167,7 @@ impl Signal {
         let is_replaced = fence.is_some_and(|fence| self.lease_taken.load(Ordering::Acquire) > fence.0);
         match ended {
             _ if ended & REMOVED != 0 => Some(End::Removed),
-            _ if is_replaced => Some(End::Replaced),
+            _ if is_replaced || ended & RELIEVED != 0 => Some(End::Replaced),
             _ if ended & STOPPED != 0 => Some(End::Stopped),
             _ => None,
         }
@@ -181,6 +203,23 @@ impl Channel {
         let member = self.member(id)?;
         member.start();
         self.read(member, options).await.map_err(|error| self.explain_listener(error, id))
+    }
+
+    /// Ends the live subscription of a listener, if this process has one, as replaced, and waits until it has said
+    /// what was consumed, so that its successor begins after that. Who serves a subscription lets go at once
+    /// ([`Subscription::close`]); who does not poll it may never do so: wait for a limited time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownListener`].
+    ///
+    /// # Cancel safety
+    /// If dropped, the subscription ends nevertheless.
+    pub async fn relieve(&self, id: &ListenerId) -> Result<()> {
+        let present = self.member(id)?.present();
+        if let Some(signal) = present {
+            signal.relieve().await;
+        }
+        Ok(())
     }
 
     /// [`Channel::subscribe`] for a listener that is started, or not, by its owner.
@@ -362,7 +401,7 @@ impl Subscription {
     }
 
     /// Why the subscription is over, if it is; else whoever polls is woken when it ends, or has something.
-    pub(crate) fn poll_end(&self, context: &mut Context<'_>) -> Option<End> {
+    pub fn poll_end(&self, context: &mut Context<'_>) -> Option<End> {
         self.signal.wait(context.waker());
         self.signal.end(self.reader.as_ref().map(|reader| reader.fence))
     }
@@ -436,16 +475,24 @@ async fn read_lane(
     Ok(LanePage { page, missed })
 }
 
-impl Drop for Subscription {
-    fn drop(&mut self) {
+impl Subscription {
+    /// Commits what was consumed, and gives the lease back; what dropping it does. It is not to be polled further.
+    pub fn close(&mut self) {
         self.commit();
-        if let Some(reader) = &self.reader {
+        if let Some(reader) = self.reader.take() {
             drop(self.channel.core().engine.release(reader.member.lane, reader.fence));
             reader.member.see(self.channel.core().clock.now().as_ms());
             if reader.member.depart() {
                 self.channel.0.connected.fetch_sub(1, Ordering::Relaxed);
             }
+            self.signal.close();
         }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! An entry becomes one event: `id`, `event` (left out where the type is empty or `message`), `data` on one line,
 //! a blank line. Types and ids cannot contain line breaks and payloads are minified JSON, by their types, so there
-//! is nothing to escape.
+//! is nothing to escape. What the clients of the Python packages expect instead is in `compatible` and `line`.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,32 +10,59 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
+use super::{compatible, line};
 use crate::entry::{Entry, Position};
 use crate::follow::Gap;
 
-/// What the `data` of an event holds.
+/// How an entry is written to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Format {
-    /// The payload.
+    /// An event with the payload.
     #[default]
     Payload,
-    /// An object with type, payload, id, sender and time.
+    /// An event with an object of type, payload, id, sender and time.
     Envelope,
+    /// An event as eric-api's clients expect it: strings verbatim, the type and the reconnection time in each.
+    Compatible,
+    /// A line of JSON, `{"event","retry","data"}`, in the style of Python's `json.dumps`.
+    Line,
+    /// The same with `id`, `message_id` and `sender_id`.
+    LineWithIds,
 }
 
 impl Format {
-    pub(crate) const COUNT: usize = 2;
+    pub(crate) const COUNT: usize = 5;
+
+    /// Whether its streams tell of gaps and ends by events of their own.
+    pub fn has_control_events(self) -> bool {
+        matches!(self, Self::Payload | Self::Envelope)
+    }
+
+    /// Whether the reconnection time is part of every entry.
+    pub(crate) fn tells_retry(self) -> bool {
+        !self.has_control_events()
+    }
 }
 
 /// An idle stream's sign of life: a comment line, without a blank line after it.
 pub const HEARTBEAT: &[u8] = b":\n";
 
-/// `entry` as one event.
-pub fn event_frame(entry: &Entry, format: Format) -> Bytes {
+/// `entry` in `format`; formats that tell the reconnection time tell `retry`.
+pub fn event_frame(entry: &Entry, format: Format, retry: Duration) -> Bytes {
+    let mut frame = BytesMut::with_capacity(128 + entry.bytes());
+    match format {
+        Format::Payload | Format::Envelope => put_event(&mut frame, entry, format),
+        Format::Compatible => compatible::put_event(&mut frame, entry, retry),
+        Format::Line => line::put_line(&mut frame, entry, retry, false),
+        Format::LineWithIds => line::put_line(&mut frame, entry, retry, true),
+    }
+    frame.freeze()
+}
+
+fn put_event(frame: &mut BytesMut, entry: &Entry, format: Format) {
     let message = entry.message();
     let kind = message.kind().as_str();
-    let mut frame = BytesMut::with_capacity(128 + entry.bytes());
-    put_id(&mut frame, entry.position());
+    put_id(frame, entry.position());
     if !matches!(kind, "" | "message") {
         frame.put_slice(b"event: ");
         frame.put_slice(kind.as_bytes());
@@ -43,11 +70,10 @@ pub fn event_frame(entry: &Entry, format: Format) -> Bytes {
     }
     frame.put_slice(b"data: ");
     match format {
-        Format::Payload => frame.put_slice(message.payload().bytes()),
-        Format::Envelope => put_envelope(&mut frame, entry),
+        Format::Envelope => put_envelope(frame, entry),
+        _ => frame.put_slice(message.payload().bytes()),
     }
     frame.put_slice(b"\n\n");
-    frame.freeze()
 }
 
 /// What a stream begins with: a comment and the reconnection time, as plain lines without a blank line after them
@@ -59,7 +85,12 @@ pub fn event_frame(entry: &Entry, format: Format) -> Bytes {
 /// assert_eq!(eric_sse::sse::encode::prologue(Duration::from_secs(3)), ":ok\nretry: 3000\n");
 /// ```
 pub fn prologue(retry: Duration) -> String {
-    format!(":ok\nretry: {}\n", retry.as_millis())
+    format!(":ok\n{}", retry_line(retry))
+}
+
+/// The line that tells when to reconnect; by itself it is no event.
+pub fn retry_line(retry: Duration) -> String {
+    format!("retry: {}\n", retry.as_millis())
 }
 
 /// A block that plants `position` as the last event id and fires nothing.
@@ -89,11 +120,11 @@ pub fn gap_frame(gap: &Gap) -> Bytes {
 /// assert_eq!(control_frame("removed", None), "event: eric.removed\ndata: {}\n\n");
 /// ```
 pub fn control_frame(name: &str, retry: Option<Duration>) -> Bytes {
-    let retry = retry.map_or(String::new(), |retry| format!("retry: {}\n", retry.as_millis()));
+    let retry = retry.map_or(String::new(), retry_line);
     format!("event: eric.{name}\n{retry}data: {{}}\n\n").into()
 }
 
-fn put_id(frame: &mut BytesMut, position: Position) {
+pub(super) fn put_id(frame: &mut BytesMut, position: Position) {
     frame.put_slice(b"id: ");
     frame.put_slice(position.epoch.as_str().as_bytes());
     frame.put_u8(b'-');
@@ -137,7 +168,7 @@ mod tests {
     }
 
     fn check(message: Message, format: Format, expected: &str) {
-        assert_eq!(event_frame(&entry(message), format), expected);
+        assert_eq!(event_frame(&entry(message), format, Duration::ZERO), expected);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use eric_sse::engine::memory::MemoryEngine;
 use eric_sse::listener::FnListener;
 use eric_sse::{
-    Ack, Channel, ChannelSettings, Connection, Delivery, End, ErrorKind, Hub, ListenerId, ListenerOrder,
-    Message, MessageStream, Subscribe,
+    Ack, Channel, ChannelSettings, Connection, Delivery, End, ErrorKind, Hub, Item, ListenerId,
+    ListenerOrder, Message, MessageStream, Subscribe,
 };
 use eric_testkit::ManualClock;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -198,6 +198,32 @@ async fn a_stream_that_is_over_delivers_nothing_of_what_it_had_read_already() {
             assert_eq!(number(&next(&mut stream).unwrap()), 4, "nothing was lost");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_relieved_says_what_was_consumed_before_the_successor_begins() {
+    let (_hub, channel, _) = channel().await;
+    let bob = channel.add_listener().await.unwrap();
+    channel.relieve(bob.id()).await.expect("nobody is there to wait for");
+    for n in 1..=3 {
+        channel.broadcast(message(n)).await.unwrap();
+    }
+    let mut first = channel.subscribe(bob.id(), Subscribe::default()).await.unwrap();
+    let mut items = Vec::new();
+    assert_eq!(first.next_items(&mut items).await.unwrap(), None);
+    let Item::Entry(second) = &items[1] else { panic!("{items:?}") };
+    first.consumed(second.entry().offset());
+    let ((), end) = tokio::join!(async { soon(channel.relieve(bob.id())).await.unwrap() }, async {
+        let end = first.next_items(&mut Vec::new()).await.unwrap();
+        first.close();
+        end
+    });
+    assert_eq!(end, Some(End::Replaced));
+    soon(channel.relieve(bob.id())).await.expect("who has let go is not waited for");
+    let mut successor = channel.subscribe(bob.id(), Subscribe::default()).await.unwrap();
+    let mut items = Vec::new();
+    assert_eq!(successor.next_items(&mut items).await.unwrap(), None);
+    assert_eq!(items.len(), 1, "the third message alone");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,62 +1,82 @@
 //! A session: one stream on one socket, from its head to its end.
 //!
 //! It writes what the subscription hands out, many pending events in one write, and shares the bytes that were
-//! encoded once. What the peer's kernel has acknowledged counts as consumed. It notices at once when the peer leaves,
-//! the subscription ends or the server stops, and it is never silent for long.
+//! encoded once. What the peer has taken counts as consumed. It notices at once when the peer leaves, the subscription
+//! ends or the server stops. What differs between doors is in [`Manner`], what differs between sockets in [`Peer`].
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
-use std::os::fd::AsFd as _;
 use std::pin::{Pin, pin};
 use std::sync::LazyLock;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use eric_sse::limits::{COMMIT_LAG_ENTRIES_MAX, COMMIT_LAG_MS_MAX, HEARTBEAT_S, WRITE_STALL_S};
+use eric_sse::limits::{
+    COMMIT_LAG_ENTRIES_MAX, COMMIT_LAG_MS_MAX, HANDOVER_MS_MAX, HEARTBEAT_S, WRITE_STALL_S,
+};
 use eric_sse::log::Budget;
-use eric_sse::sse::encode::{Format, HEARTBEAT, control_frame, gap_frame, prime, prologue};
-use eric_sse::{End, Item, Offset, Subscription};
-use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
+use eric_sse::sse::encode::{Format, HEARTBEAT, control_frame, gap_frame, prime, prologue, retry_line};
+use eric_sse::{Channel, Conflict, End, Gap, Item, ListenerId, Offset, Subscribe, Subscription};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::reset;
-use super::events::Handoff;
-use crate::unacknowledged::unacknowledged_bytes;
+use crate::acceptor::Place;
+use crate::peer::Peer;
 
 /// The time after which a client that was replaced tries again: long enough not to play ping-pong.
 const REPLACED_RETRY: Duration = Duration::from_secs(60);
 /// How long a session that has said goodbye waits for its peer to read it.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long a session whose peer takes nothing may go on once the server stops.
-const STOPPING_STALL: Duration = Duration::from_secs(1);
+/// How long a session whose peer takes nothing may go on once there is a reason to end it.
+const ENDING_STALL: Duration = Duration::from_secs(1);
 /// When what was consumed is committed; half of what is promised.
 const COMMIT_LAG: Duration = Duration::from_millis(COMMIT_LAG_MS_MAX / 2);
 /// Heartbeats are late by up to this; with [`HEARTBEAT_S`] still within the 15 s that are promised.
 const HEARTBEAT_TICK: Duration = Duration::from_millis(250);
+/// A time that does not come; the timer is set all the same.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Pieces of one write.
 const PIECES_MAX: usize = 64;
 
+/// A stream that is ready to begin.
+#[derive(Debug)]
+pub(crate) struct Handoff {
+    pub(crate) subscription: Subscription,
+    pub(crate) manner: Manner,
+}
+
+/// How a door's streams look.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Manner {
+    /// Event streams of v1: a prologue, heartbeats, control events.
+    Events { format: Format, is_primed: bool },
+    /// Event streams of eric-api: heartbeats, and nothing else beside the events.
+    Compatible,
+    /// Lines of JSON on the Unix socket, and nothing else.
+    Lines { has_ids: bool },
+}
+
 /// One stream on one socket.
 #[derive(Debug)]
-pub(super) struct Session {
-    socket: TcpStream,
+pub(crate) struct Session<P> {
+    socket: P,
     subscription: Subscription,
-    format: Format,
-    is_primed: bool,
+    manner: Manner,
     is_chunked: bool,
     stop: CancellationToken,
     /// Bytes that the kernel took.
     sent: u64,
-    /// Where in those bytes entries end, until the peer's kernel has acknowledged them.
+    /// Where in those bytes entries end, until the peer has taken them.
     marks: VecDeque<(u64, Offset)>,
     written_at: Instant,
     /// When the cursor is due to move.
     commit_at: Option<Instant>,
     /// When the next message may be written, where the channel paces its streams.
     next_at: Option<Instant>,
+    /// There is a reason to end, and a peer that takes nothing is not waited for.
+    is_ending: bool,
 }
 
 /// Why a session is over.
@@ -65,6 +85,8 @@ enum Leave {
     Gone,
     /// Its peer takes nothing.
     Stalled,
+    /// Its subscription was replaced while its peer took nothing.
+    Overtaken,
     /// Its subscription ended.
     Ended(End),
     /// The server stops.
@@ -73,8 +95,25 @@ enum Leave {
     Failed(eric_sse::Error),
 }
 
+/// Begins a listener's stream. The one that it replaces says first what was consumed.
+///
+/// # Errors
+/// As [`Channel::subscribe`].
+pub(crate) async fn subscribe(
+    channel: &Channel,
+    listener: &ListenerId,
+    options: Subscribe,
+) -> eric_sse::Result<Subscription> {
+    if options.conflict == Conflict::Replace {
+        // Who does not say so in time is replaced all the same.
+        let handover = timeout(Duration::from_millis(HANDOVER_MS_MAX), channel.relieve(listener)).await;
+        handover.unwrap_or(Ok(()))?;
+    }
+    channel.subscribe(listener, options).await
+}
+
 /// Serves a stream to its end, in the place of its connection.
-pub(super) async fn run(mut session: Session, head: Vec<u8>, place: OwnedSemaphorePermit) {
+pub(crate) async fn run<P: Peer>(mut session: Session<P>, head: Vec<u8>, place: Place) {
     let leave = match session.begin(head).await {
         Ok(()) => session.follow().await,
         Err(leave) => leave,
@@ -83,19 +122,56 @@ pub(super) async fn run(mut session: Session, head: Vec<u8>, place: OwnedSemapho
     drop(place);
 }
 
-impl Session {
-    pub(super) fn new(
-        socket: TcpStream,
-        handoff: Handoff,
-        is_chunked: bool,
-        stop: CancellationToken,
-    ) -> Self {
-        let Handoff { subscription, format, is_primed } = handoff;
+impl Manner {
+    fn format(self) -> Format {
+        match self {
+            Self::Events { format, .. } => format,
+            Self::Compatible => Format::Compatible,
+            Self::Lines { has_ids: false } => Format::Line,
+            Self::Lines { has_ids: true } => Format::LineWithIds,
+        }
+    }
+
+    /// What the stream begins with.
+    fn opening(self, subscription: &Subscription) -> String {
+        let Self::Events { is_primed, .. } = self else { return String::new() };
+        let mut opening = prologue(subscription.channel().settings().retry());
+        if is_primed {
+            opening.push_str(&prime(subscription.position()));
+        }
+        opening
+    }
+
+    fn has_heartbeats(self) -> bool {
+        !matches!(self, Self::Lines { .. })
+    }
+
+    fn gap(self, gap: &Gap, subscription: &Subscription) -> Option<Bytes> {
+        if self.format().has_control_events() {
+            return Some(gap_frame(gap));
+        }
+        let (channel, listener) = (subscription.channel().id(), subscription.listener());
+        tracing::warn!(%channel, ?listener, ?gap, "missed, on a stream that cannot tell");
+        None
+    }
+
+    /// The last words of a stream that its client is to come back to after `retry`, if it is not at once.
+    fn goodbye(self, name: &str, retry: Option<Duration>) -> Bytes {
+        match (self, retry) {
+            (Self::Events { .. }, _) => control_frame(name, retry),
+            (Self::Compatible, Some(retry)) => retry_line(retry).into(),
+            _ => Bytes::new(),
+        }
+    }
+}
+
+impl<P: Peer> Session<P> {
+    pub(crate) fn new(socket: P, handoff: Handoff, is_chunked: bool, stop: CancellationToken) -> Self {
+        let Handoff { subscription, manner } = handoff;
         Self {
             socket,
             subscription,
-            format,
-            is_primed,
+            manner,
             is_chunked,
             stop,
             sent: 0,
@@ -103,17 +179,17 @@ impl Session {
             written_at: Instant::now(),
             commit_at: None,
             next_at: None,
+            is_ending: false,
         }
     }
 
     /// Head and prologue leave in one write, at once.
     async fn begin(&mut self, head: Vec<u8>) -> Result<(), Leave> {
-        let mut opening = prologue(self.subscription.channel().settings().retry());
-        if self.is_primed {
-            opening.push_str(&prime(self.subscription.position()));
-        }
+        let opening = self.manner.opening(&self.subscription);
         let mut pieces = vec![Bytes::from(head)];
-        self.chunk(&mut pieces, [Bytes::from(opening)]);
+        if !opening.is_empty() {
+            self.chunk(&mut pieces, [Bytes::from(opening)]);
+        }
         self.write(&mut pieces).await
     }
 
@@ -121,7 +197,7 @@ impl Session {
     async fn follow(&mut self) -> Leave {
         let stop = self.stop.clone();
         let mut stopped = pin!(stop.cancelled());
-        let mut timer = pin!(sleep_until(heartbeat_due(self.written_at)));
+        let mut timer = pin!(sleep_until(self.heartbeat_due()));
         let mut items = Vec::new();
         loop {
             for due in [self.commit_at, self.next_at].into_iter().flatten() {
@@ -131,7 +207,7 @@ impl Session {
             let read = tokio::select! {
                 biased;
                 () = &mut stopped => return Leave::Stopping,
-                () = gone(&self.socket) => return Leave::Gone,
+                () = self.socket.gone() => return Leave::Gone,
                 read = next_items(&mut self.subscription, &mut items), if !is_paced => Some(read),
                 () = timer.as_mut() => None,
             };
@@ -147,10 +223,22 @@ impl Session {
         }
     }
 
+    /// When a silent stream gets a heartbeat. Streams that are due within the same tick are served together, so that
+    /// ten thousand idle ones do not wake the process thousands of times a second.
+    fn heartbeat_due(&self) -> Instant {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        if !self.manner.has_heartbeats() {
+            return self.written_at + NEVER;
+        }
+        let due = self.written_at + Duration::from_secs(HEARTBEAT_S);
+        let into_tick = due.saturating_duration_since(*START).as_nanos() % HEARTBEAT_TICK.as_nanos();
+        due + HEARTBEAT_TICK - Duration::from_nanos(into_tick as u64)
+    }
+
     /// What the time asks for: a commit, a heartbeat, the next message.
     async fn tick(&mut self, timer: Pin<&mut Sleep>) -> Result<(), Leave> {
         let now = Instant::now();
-        if now >= heartbeat_due(self.written_at) {
+        if now >= self.heartbeat_due() {
             let mut pieces = Vec::with_capacity(3);
             self.chunk(&mut pieces, [Bytes::from_static(HEARTBEAT)]);
             self.write(&mut pieces).await?;
@@ -161,25 +249,36 @@ impl Session {
             self.commit_at = (!self.marks.is_empty()).then_some(now + COMMIT_LAG);
         }
         self.next_at = self.next_at.filter(|due| now < *due);
-        timer.reset(heartbeat_due(self.written_at));
+        timer.reset(self.heartbeat_due());
         Ok(())
     }
 
     /// Writes `items` as events, all in one chunk.
     async fn deliver(&mut self, items: &mut Vec<Item>) -> Result<(), Leave> {
+        let settings = self.subscription.channel().settings();
+        let (format, retry) = (self.manner.format(), settings.retry());
         let mut frames = Vec::with_capacity(items.len());
         let mut ends = Vec::with_capacity(items.len());
         let mut bytes = 0;
         for item in items.drain(..) {
             let frame = match &item {
-                Item::Entry(framed) => framed.frame(self.format, self.subscription.stats()),
-                Item::Gap(gap) => gap_frame(gap),
+                Item::Entry(framed) => framed.frame(format, retry, self.subscription.stats()),
+                Item::Gap(gap) => match self.manner.gap(gap, &self.subscription) {
+                    Some(frame) => frame,
+                    None => continue,
+                },
             };
             bytes += frame.len() as u64;
             if let Item::Entry(framed) = item {
                 ends.push((bytes, framed.entry().offset()));
             }
             frames.push(frame);
+        }
+        if frames.is_empty() {
+            return Ok(());
+        }
+        if P::IS_TOLD_AT_MOMENTS {
+            self.take_note();
         }
         let has_entries = !ends.is_empty();
         let mut pieces = Vec::with_capacity(frames.len() + 2);
@@ -196,9 +295,8 @@ impl Session {
         if self.marks.len() > COMMIT_LAG_ENTRIES_MAX {
             self.commit();
         }
-        let delay_ms = self.subscription.channel().settings().stream_delay_ms;
-        if has_entries && delay_ms > 0 {
-            self.next_at = Some(Instant::now() + Duration::from_millis(delay_ms));
+        if has_entries && settings.stream_delay_ms > 0 {
+            self.next_at = Some(Instant::now() + Duration::from_millis(settings.stream_delay_ms));
         }
         Ok(())
     }
@@ -222,14 +320,17 @@ impl Session {
         let mut rest = pieces;
         let mut stalled_at = None;
         while !rest.is_empty() {
-            match try_write(&self.socket, rest) {
+            match write_some(&self.socket, rest) {
                 Ok(written) => {
                     self.sent += written as u64;
                     rest = advance(rest, written);
                     stalled_at = None;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let stall = Duration::from_secs(WRITE_STALL_S);
+                    let stall = match self.is_ending {
+                        true => ENDING_STALL,
+                        false => Duration::from_secs(WRITE_STALL_S),
+                    };
                     let due = *stalled_at.get_or_insert_with(|| Instant::now() + stall);
                     stalled_at = Some(self.wait_until_writable(due).await?);
                 }
@@ -241,15 +342,24 @@ impl Session {
         Ok(())
     }
 
-    /// Waits until the peer may take more, at most until `stalled_at`, or shorter once the server stops; the cursor
-    /// moves meanwhile. Returns until when to wait if it takes nothing then either.
+    /// Waits until the peer may take more, at most until `stalled_at`, or shorter once there is a reason to end; the
+    /// cursor moves meanwhile. Returns until when to wait if it takes nothing then either.
     async fn wait_until_writable(&mut self, stalled_at: Instant) -> Result<Instant, Leave> {
-        let is_stopping = self.stop.is_cancelled();
+        let is_stopping = self.is_ending || self.stop.is_cancelled();
+        let soon = stalled_at.min(Instant::now() + ENDING_STALL);
         let commit_at = self.commit_at.unwrap_or(stalled_at);
         tokio::select! {
             biased;
-            () = gone(&self.socket) => return Err(Leave::Gone),
-            () = self.stop.cancelled(), if !is_stopping => return Ok(stalled_at.min(Instant::now() + STOPPING_STALL)),
+            () = self.socket.gone() => return Err(Leave::Gone),
+            () = self.stop.cancelled(), if !is_stopping => return Ok(soon),
+            end = poll_fn(|context| end(&mut self.subscription, context)), if !is_stopping => {
+                if end == End::Replaced {
+                    // Its successor waits, and has what was not taken.
+                    return Err(Leave::Overtaken);
+                }
+                self.is_ending = true;
+                return Ok(soon);
+            }
             writable = self.socket.writable() => writable.map_err(|_| Leave::Gone)?,
             () = sleep_until(stalled_at) => return Err(Leave::Stalled),
             () = sleep_until(commit_at), if self.commit_at.is_some() => {
@@ -260,37 +370,48 @@ impl Session {
         Ok(stalled_at)
     }
 
-    /// Moves the cursor to what the peer's kernel has acknowledged.
-    fn commit(&mut self) {
-        let unacknowledged = unacknowledged_bytes(self.socket.as_fd()).unwrap_or(self.sent);
-        let acknowledged = self.sent.saturating_sub(unacknowledged);
-        while let Some((_, offset)) = self.marks.pop_front_if(|(end, _)| *end <= acknowledged) {
+    /// Takes note of what the peer has taken.
+    fn take_note(&mut self) {
+        if self.marks.is_empty() {
+            return;
+        }
+        let taken = self.socket.taken(self.sent);
+        while let Some((_, offset)) = self.marks.pop_front_if(|(end, _)| *end <= taken) {
             self.subscription.consumed(offset);
         }
+    }
+
+    /// Moves the cursor to what the peer has taken.
+    fn commit(&mut self) {
+        self.take_note();
         self.subscription.commit();
     }
 
     /// Says goodbye as the reason asks for, and lets go.
     async fn end(mut self, leave: Leave) {
+        if matches!(leave, Leave::Ended(End::Replaced) | Leave::Overtaken) {
+            self.commit();
+            self.subscription.close();
+        }
         let goodbye = match leave {
             Leave::Gone => None,
-            Leave::Stalled => {
-                reset(&self.socket);
+            Leave::Stalled | Leave::Overtaken => {
+                self.socket.reset();
                 None
             }
             Leave::Failed(error) => {
                 tracing::warn!(%error, "a stream ends");
-                reset(&self.socket);
+                self.socket.reset();
                 None
             }
-            Leave::Ended(End::Replaced) => Some(control_frame("replaced", Some(REPLACED_RETRY))),
-            Leave::Ended(End::Removed) => Some(control_frame("removed", None)),
+            Leave::Ended(End::Replaced) => Some(self.manner.goodbye("replaced", Some(REPLACED_RETRY))),
+            Leave::Ended(End::Removed) => Some(self.manner.goodbye("removed", None)),
             Leave::Ended(_) => Some(Bytes::new()),
             Leave::Stopping => {
                 // Spread the reconnects, or all come back in the same moment.
                 let spread = self.subscription.channel().settings().retry_ms.max(1_000);
                 let retry = Duration::from_millis(500 + fastrand::u64(0..=spread));
-                Some(control_frame("shutdown", Some(retry)))
+                Some(self.manner.goodbye("shutdown", Some(retry)))
             }
         };
         if let Some(goodbye) = goodbye {
@@ -301,23 +422,18 @@ impl Session {
             if self.is_chunked {
                 pieces.push(Bytes::from_static(b"0\r\n\r\n"));
             }
-            if self.write(&mut pieces).await.is_ok()
-                && rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write).is_ok()
-            {
-                let _ = timeout(LINGER, gone(&self.socket)).await;
+            self.is_ending = true;
+            if self.write(&mut pieces).await.is_ok() {
+                let _ = timeout(LINGER, self.socket.farewell()).await;
             }
         }
         self.commit();
     }
 }
 
-/// When a stream that was last written to at `written_at` gets a heartbeat: streams that are due within the same tick
-/// are served together, so that ten thousand idle ones do not wake the process thousands of times a second.
-fn heartbeat_due(written_at: Instant) -> Instant {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let due = written_at + Duration::from_secs(HEARTBEAT_S);
-    let into_tick = due.saturating_duration_since(*START).as_nanos() % HEARTBEAT_TICK.as_nanos();
-    due + HEARTBEAT_TICK - Duration::from_nanos(into_tick as u64)
+/// Ready when the subscription is over.
+fn end(subscription: &mut Subscription, context: &mut Context<'_>) -> Poll<End> {
+    subscription.poll_end(context).map_or(Poll::Pending, Poll::Ready)
 }
 
 /// Lets `timer` fire at `due`, if it would fire later.
@@ -349,24 +465,10 @@ async fn next_items(subscription: &mut Subscription, items: &mut Vec<Item>) -> e
 }
 
 /// Writes as much of `pieces` as the kernel takes now.
-fn try_write(socket: &TcpStream, pieces: &[Bytes]) -> io::Result<usize> {
+fn write_some(socket: &impl Peer, pieces: &[Bytes]) -> io::Result<usize> {
     let mut slices = [IoSlice::new(&[]); PIECES_MAX];
     for (slice, piece) in slices.iter_mut().zip(pieces) {
         *slice = IoSlice::new(piece);
     }
-    socket.try_write_vectored(&slices[..pieces.len().min(PIECES_MAX)])
-}
-
-/// Completes when the peer has left: it closed its side, or the connection broke. What it sends is discarded.
-async fn gone(socket: &TcpStream) {
-    while socket.readable().await.is_ok() && !has_left(socket) {}
-}
-
-/// Whether the peer has left. In a function of its own, so that no idle stream holds a buffer.
-fn has_left(socket: &TcpStream) -> bool {
-    let mut discarded = [0; 256];
-    match socket.try_read(&mut discarded) {
-        Ok(read) => read == 0,
-        Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
-    }
+    socket.try_write(&slices[..pieces.len().min(PIECES_MAX)])
 }
