@@ -1,5 +1,6 @@
 //! The binary `eric`: the only place that names engines.
 
+mod logging;
 mod serve;
 
 use std::process::ExitCode;

@@ -14,11 +14,12 @@ use clap::{Args, ValueEnum};
 use eric_server::{CorsOrigins, Server, ServerSettings, raise_descriptor_limit};
 use eric_sse::engine::memory::MemoryEngine;
 use eric_sse::limits::{CONNECTIONS_MAX, DESCRIPTORS_RESERVED};
-use eric_sse::{Hub, SystemClock};
+use eric_sse::{ChannelId, Hub, SettingsPatch, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::Failure;
+use crate::logging::{self, Records};
 
 /// Runs a hub until SIGTERM or SIGINT.
 ///
@@ -41,6 +42,9 @@ pub(crate) struct Serve {
     /// How logs look.
     #[arg(long, env = "ERIC_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
+    /// A channel on which the hub broadcasts its own log records; it is made if it is not there.
+    #[arg(long, env = "ERIC_LOGGING_CHANNEL", value_name = "ID")]
+    logging_channel: Option<ChannelId>,
     /// Seconds that streams and requests may take to end after SIGTERM.
     #[arg(long, env = "ERIC_SHUTDOWN_GRACE", default_value_t = 5, value_name = "SECONDS")]
     shutdown_grace: u64,
@@ -75,7 +79,7 @@ impl fmt::Display for Engine {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormat {
+pub(crate) enum LogFormat {
     /// One line per record, for people.
     Text,
     /// One JSON object per line.
@@ -85,12 +89,12 @@ enum LogFormat {
 impl Serve {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let settings = self.settings()?;
-        self.start_logging()?;
+        let records = self.start_logging()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .context("cannot start the runtime")?;
-        let outcome = runtime.block_on(self.serve(settings));
+        let outcome = runtime.block_on(self.serve(settings, records));
         // What did not end within the grace is cut.
         runtime.shutdown_timeout(Duration::from_millis(100));
         Ok(outcome?)
@@ -122,25 +126,24 @@ impl Serve {
         Ok(listen)
     }
 
-    fn start_logging(&self) -> Result<(), Failure> {
+    fn start_logging(&self) -> Result<Option<Records>, Failure> {
         let filter = EnvFilter::try_new(&self.log_level)
             .map_err(|error| Failure::Usage(format!("--log-level {}: {error}", self.log_level)))?;
-        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-        match self.log_format {
-            LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-            LogFormat::Json => logs.json().init(),
-        }
-        Ok(())
+        Ok(logging::start(filter, self.log_format, self.logging_channel.is_some()))
     }
 
-    async fn serve(&self, settings: ServerSettings) -> anyhow::Result<()> {
+    async fn serve(&self, settings: ServerSettings, records: Option<Records>) -> anyhow::Result<()> {
         let Engine::Memory = self.engine;
         let clock = Arc::new(SystemClock);
         let hub = Hub::builder(Arc::new(MemoryEngine::new(clock.clone()))).clock(clock).open();
         let descriptors = raise_descriptor_limit();
         let connections = CONNECTIONS_MAX.min(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).max(1);
         tracing::info!(descriptors, connections, "as many connections as descriptors allow");
-        let mut stop = StopSignals::new()?;
+        let stop = StopSignals::new()?;
+        if let Some(id) = &self.logging_channel {
+            let channel = hub.channels().ensure(id.clone(), &SettingsPatch::default()).await;
+            channel.with_context(|| format!("cannot make the logging channel {id}"))?;
+        }
         let server = Server::bind(hub.clone(), ServerSettings { connections, ..settings }).context(
             "cannot listen on what follows: is another hub running there? try --listen 127.0.0.1:0 or another --socket",
         )?;
@@ -152,29 +155,44 @@ impl Serve {
         {
             eprint!("{}", hints(local));
         }
-        let handle = server.handle();
-        let running = server.run();
-        tokio::pin!(running);
-        let cut = tokio::select! {
-            cut = &mut running => cut,
-            name = stop.next() => {
-                tracing::info!(signal = name, "stopping");
-                handle.stop();
-                tokio::select! {
-                    cut = &mut running => cut,
-                    _ = stop.next() => {
-                        tracing::warn!("stopping at once");
-                        return Ok(());
-                    }
+        let publishing = self
+            .logging_channel
+            .clone()
+            .zip(records)
+            .map(|(id, records)| tokio::spawn(logging::publish(hub.clone(), id, records)));
+        let outcome = run(server, stop).await;
+        if let Some(publishing) = publishing {
+            publishing.abort();
+            let _ = publishing.await;
+        }
+        outcome
+    }
+}
+
+/// Serves until a signal says stop, and then as long as the grace allows; a second signal ends it at once.
+async fn run(server: Server, mut stop: StopSignals) -> anyhow::Result<()> {
+    let handle = server.handle();
+    let running = server.run();
+    tokio::pin!(running);
+    let cut = tokio::select! {
+        cut = &mut running => cut,
+        name = stop.next() => {
+            tracing::info!(signal = name, "stopping");
+            handle.stop();
+            tokio::select! {
+                cut = &mut running => cut,
+                _ = stop.next() => {
+                    tracing::warn!("stopping at once");
+                    return Ok(());
                 }
             }
-        };
-        if cut > 0 {
-            tracing::warn!(connections = cut, "cut after the grace");
         }
-        tracing::info!("stopped");
-        Ok(())
+    };
+    if cut > 0 {
+        tracing::warn!(connections = cut, "cut after the grace");
     }
+    tracing::info!("stopped");
+    Ok(())
 }
 
 /// The signals that stop a process.

@@ -70,6 +70,10 @@ pub const SOCKET_HALF_CLOSE_S: u64 = 10;
 pub const CONNECTIONS_MAX: usize = 65_536;
 /// Descriptors that are kept for everything but connections.
 pub const DESCRIPTORS_RESERVED: usize = 256;
+/// Log records that wait to be broadcast on the logging channel.
+pub const LOG_RECORDS_QUEUED_MAX: usize = 1_024;
+/// Bytes of a log record that are broadcast on the logging channel.
+pub const LOG_RECORD_BYTES_MAX: usize = 16 * 1024;
 /// Connections that the kernel may hold before they are accepted.
 pub const LISTEN_BACKLOG: i32 = 4_096;
 /// Seconds for which a client may take nothing of what it is owed before it is reset.

@@ -23,7 +23,7 @@ async fn eric(arguments: &[&str]) -> (Option<i32>, String, String) {
 async fn misuse_is_2_and_failure_is_1_and_both_say_why() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let rows: [(&[&str], i32, &str); 11] = [
+    let rows: [(&[&str], i32, &str); 13] = [
         (&["serve", "--listen", "off"], 2, "no door"),
         (&["serve", "--listen", "0.0.0.0:0"], 2, "--insecure"),
         (&["serve", "--listen", "nonsense"], 2, "--listen nonsense"),
@@ -33,6 +33,8 @@ async fn misuse_is_2_and_failure_is_1_and_both_say_why() {
         (&["serve", "--log-level", "a=b=c"], 2, "--log-level"),
         (&["serve", "--cors-origin", "example.org"], 2, "example.org"),
         (&["serve", "--cors-origin", "*,http://a.example"], 2, "alone"),
+        (&["serve", "--logging-channel", "eric.logs"], 2, "reserved"),
+        (&["serve", "--listen", "off", "--socket", "a\nb"], 1, "control character"),
         (&["serve", "--colour"], 2, "--colour"),
         (&["serve", "--listen", &address], 1, &address),
     ];
@@ -46,6 +48,8 @@ async fn misuse_is_2_and_failure_is_1_and_both_say_why() {
     assert_eq!(exit, Some(0));
     for flag in [
         "--listen",
+        "--socket",
+        "--logging-channel",
         "--engine",
         "--log-level",
         "--log-format",
@@ -69,6 +73,29 @@ async fn the_ready_line_is_all_there_is_on_standard_output_and_logs_may_be_json(
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
     }
     assert!(ended.stderr.iter().any(|line| line.contains("stopped")), "{:?}", ended.stderr);
+}
+
+#[tokio::test]
+async fn the_hubs_own_log_is_broadcast_where_that_is_wished_for() {
+    let hub = Hub::start(&["--logging-channel", "logs", "--log-level", "eric_server=debug,info"]).await;
+    assert_eq!(hub.json("GET", "/channels", &json!({})).await, json!(["logs"]));
+    let mut logs = stream(&hub, "/v1/channels/logs/events?after=earliest").await;
+    let text = read_until(&mut logs, "stream begins").await;
+    for record in [
+        "event: WARNING\ndata: \"eric::serve: engine=memory: everything is gone with the process\"\n",
+        "event: INFO\ndata: \"eric::serve: as many connections as descriptors allow descriptors=",
+        "event: DEBUG\ndata: \"eric_server::http::events: stream begins channel=logs",
+    ] {
+        assert!(text.contains(record), "{record:?} in {text}");
+    }
+    // A channel that somebody removed is there again with the next record.
+    hub.request("DELETE", "/v1/channels/logs", &[], "").await;
+    hub.json("PUT", "/v1/channels/other", &json!({})).await;
+    drop(stream(&hub, "/v1/channels/other/events").await);
+    let start = Instant::now();
+    while hub.json("GET", "/channels", &json!({})).await != json!(["other", "logs"]) {
+        assert!(start.elapsed() < PATIENCE, "the channel comes back");
+    }
 }
 
 #[tokio::test]
