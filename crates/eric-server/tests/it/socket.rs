@@ -54,8 +54,7 @@ async fn every_malformed_request_is_answered_as_documented_and_changes_nothing()
     for line in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let [_, what, request, answer, _] = cells[..] else { panic!("three cells: {line}") };
-        let cell =
-            |text: &str| text.trim_matches('`').replace("{c}", &channel).replace("{l}", &listener);
+        let cell = |text: &str| text.trim_matches('`').replace("{c}", &channel).replace("{l}", &listener);
         let answered = server.ask(&bytes(&cell(request), "")).await;
         assert_eq!(answered, cell(answer), "{what}");
         assert_eq!(state(&server, &channel).await, before, "{what}");
