@@ -203,12 +203,12 @@ impl<P: Peer> Session<P> {
             for due in [self.commit_at, self.next_at].into_iter().flatten() {
                 bring_forward(timer.as_mut(), due);
             }
-            let is_paced = self.next_at.is_some();
+            let is_pausing = self.next_at.is_some();
             let read = tokio::select! {
                 biased;
                 () = &mut stopped => return Leave::Stopping,
                 () = self.socket.gone() => return Leave::Gone,
-                read = next_items(&mut self.subscription, &mut items), if !is_paced => Some(read),
+                read = next_items(&mut self.subscription, &mut items, is_pausing) => Some(read),
                 () = timer.as_mut() => None,
             };
             let outcome = match read {
@@ -457,8 +457,16 @@ fn advance(pieces: &mut [Bytes], mut written: usize) -> &mut [Bytes] {
     &mut pieces[done..]
 }
 
-/// The next items; one message at a time where the channel paces its streams.
-async fn next_items(subscription: &mut Subscription, items: &mut Vec<Item>) -> eric_sse::Result<Option<End>> {
+/// The next items, one message at a time where the channel paces its streams, or the end; while a paced stream pauses,
+/// the end alone.
+async fn next_items(
+    subscription: &mut Subscription,
+    items: &mut Vec<Item>,
+    is_pausing: bool,
+) -> eric_sse::Result<Option<End>> {
+    if is_pausing {
+        return Ok(Some(poll_fn(|context| end(subscription, context)).await));
+    }
     let is_paced = subscription.channel().settings().stream_delay_ms > 0;
     let budget = if is_paced { Budget { entries: 1, bytes: 0 } } else { Budget::default() };
     poll_fn(|context| subscription.poll_items(context, budget, items)).await

@@ -233,6 +233,21 @@ async fn a_paced_stream_keeps_its_distance_and_adds_none_when_idle() {
 }
 
 #[tokio::test]
+async fn a_paced_stream_ends_at_once_while_it_pauses() {
+    let settings = ChannelSettings { stream_delay_ms: 60_000, ..ChannelSettings::in_memory() };
+    let (server, channel) = hub_with_listener(settings).await;
+    publish(&channel, 1..3).await;
+    let path = "/v1/channels/c/listeners/l/events";
+    let mut first = server.stream(path, "").await;
+    assert_eq!(first.data().await, "1");
+    let mut second = server.stream(path, "").await;
+    assert!(first.rest().await.contains("eric.replaced"));
+    assert_eq!(second.data().await, "2", "what the first had sent was consumed");
+    server.expect(204, "DELETE", "/v1/channels/c/listeners/l", "").await;
+    assert!(second.rest().await.contains("eric.removed"));
+}
+
+#[tokio::test]
 async fn http_1_0_streams_are_not_chunked() {
     use tokio::io::AsyncReadExt as _;
     let (server, channel) = hub_with_listener(ChannelSettings::default()).await;
