@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use eric_server::{CorsOrigins, Server, ServerSettings, raise_descriptor_limit};
 use eric_sse::engine::memory::MemoryEngine;
@@ -52,7 +53,7 @@ pub(crate) struct Serve {
     #[arg(long, env = "ERIC_CORS_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
     cors_origin: Vec<String>,
     /// Allows a non-loopback address although anybody who reaches it may do anything.
-    #[arg(long, env = "ERIC_INSECURE")]
+    #[arg(long, env = "ERIC_INSECURE", value_parser = FalseyValueParser::new())]
     insecure: bool,
 }
 

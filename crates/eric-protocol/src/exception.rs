@@ -2,8 +2,10 @@
 //!
 //! A text is Python's `repr` of an exception with one argument, so its quotes and escapes are those of Python.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use eric_sse::limits::INPUT_ECHO_BYTES_MAX;
 use eric_sse::{Error, ErrorKind};
 
 /// An error in the reference's words.
@@ -47,7 +49,7 @@ impl Class {
 impl Exception {
     /// No channel has this id.
     pub fn unknown_channel(id: &str) -> Self {
-        Self { class: Class::InvalidChannel, text: format!("No channel with id {id}") }
+        Self { class: Class::InvalidChannel, text: format!("No channel with id {}", short(id)) }
     }
 
     /// A channel has this id already.
@@ -57,12 +59,12 @@ impl Exception {
 
     /// No listener of the channel has this id.
     pub fn unknown_listener(id: &str) -> Self {
-        Self { class: Class::InvalidListener, text: format!("Invalid listener {id}") }
+        Self { class: Class::InvalidListener, text: format!("Invalid listener {}", short(id)) }
     }
 
     /// No listener of the channel has this id, as the reference says it of one that is to be removed.
     pub fn no_listener_to_remove(id: &str) -> Self {
-        Self { class: Class::InvalidListener, text: id.to_owned() }
+        Self { class: Class::InvalidListener, text: short(id).into_owned() }
     }
 
     /// A request or message is malformed, for this reason.
@@ -92,6 +94,14 @@ impl Exception {
 impl fmt::Display for Exception {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}({})", self.class.name(), Repr(&self.text))
+    }
+}
+
+/// A name as it is shown: one that is far longer than any id is cut.
+fn short(name: &str) -> Cow<'_, str> {
+    match name.len() > INPUT_ECHO_BYTES_MAX {
+        true => format!("{}…", &name[..name.floor_char_boundary(INPUT_ECHO_BYTES_MAX)]).into(),
+        false => name.into(),
     }
 }
 
@@ -150,6 +160,19 @@ mod tests {
         ] {
             assert_eq!(Repr(text).to_string(), expected);
         }
+    }
+
+    #[test]
+    fn a_name_of_more_than_4_kib_is_cut() {
+        let shown = |name: &str| Exception::unknown_channel(name).to_string();
+        let longest = "x".repeat(INPUT_ECHO_BYTES_MAX);
+        assert_eq!(shown(&longest), format!("InvalidChannelException('No channel with id {longest}')"));
+        assert_eq!(
+            shown(&format!("{longest}x")),
+            format!("InvalidChannelException('No channel with id {longest}…')")
+        );
+        let cut = format!("x{}", "é".repeat(INPUT_ECHO_BYTES_MAX));
+        assert!(shown(&cut).ends_with("é…')"), "{}", shown(&cut));
     }
 
     #[test]

@@ -151,8 +151,9 @@ fn string(text: &[u8], open: usize) -> Result<usize, (usize, &'static str)> {
             b'"' => return Ok(at + 1),
             b'\\' => match *text.get(at + 1).ok_or(unterminated)? {
                 b'u' => {
-                    let digits =
-                        text.get(at + 2..at + 6).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+                    // Python wants something after the digits too.
+                    let digits = text.get(at + 2..at + 6).filter(|_| at + 6 < text.len());
+                    let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
                     digits.ok_or((at + 1, "Invalid \\uXXXX escape"))?;
                     at += 6;
                 }
@@ -196,6 +197,7 @@ mod tests {
             ("{\"type\":\"a\nb\"}", 10, "Invalid control character at"),
             (r#"{"type":"a\x"}"#, 10, "Invalid \\escape"),
             (r#"{"type":"a\u12g4"}"#, 11, "Invalid \\uXXXX escape"),
+            (r#""\ud800"#, 2, "Invalid \\uXXXX escape"),
             ("{\"é🙂\":x}", 6, VALUE),
             ("[1\n\n2]", 4, COMMA),
             ("[[],{}", 6, COMMA),

@@ -112,8 +112,8 @@ struct Fields<'a> {
 impl Fields<'_> {
     fn request(&self) -> Result<Request, Exception> {
         let verb = text("v", self.verb)?;
-        let channel = || text("c", self.channel);
-        let listener = || text("r", self.listener);
+        let channel = || id("c", self.channel);
+        let listener = || id("r", self.listener);
         let has_ids = || switch("e", self.ids);
         Ok(match verb.as_str() {
             "c" => Request::CreateChannel,
@@ -144,6 +144,14 @@ fn text(name: &str, value: Option<&RawValue>) -> Result<String, Exception> {
     let value = value.ok_or_else(|| Exception::invalid_format(format!("field '{name}' is missing")))?;
     serde_json::from_str(value.get())
         .map_err(|_| Exception::invalid_format(format!("field '{name}' is not a string of Unicode")))
+}
+
+/// The text of a field that names something. A string that is no Unicode names nothing, as the empty one does.
+fn id(name: &str, value: Option<&RawValue>) -> Result<String, Exception> {
+    match value {
+        Some(value) if value.get().starts_with('"') => Ok(text(name, Some(value)).unwrap_or_default()),
+        value => text(name, value),
+    }
 }
 
 /// A field that is on with 1 or true, and off with 0, false, null or where it is missing.

@@ -4,9 +4,10 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,20 +34,13 @@ impl Acceptor for TcpListener {
     }
 }
 
-impl Acceptor for UnixListener {
-    type Socket = UnixStream;
-
-    async fn accept(&self) -> io::Result<UnixStream> {
-        let (socket, _) = self.accept().await?;
-        Ok(socket)
-    }
-}
-
 /// The places of connections, shared by all doors, and the tasks that take them.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     free: Arc<Semaphore>,
     all: usize,
+    /// Somebody waited for a place, and it was told.
+    is_full: Arc<AtomicBool>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -57,15 +51,18 @@ pub(crate) type Place = OwnedSemaphorePermit;
 impl Places {
     pub(crate) fn new(connections: usize, tasks: TaskTracker, stop: CancellationToken) -> Self {
         let all = connections.min(Semaphore::MAX_PERMITS);
-        Self { free: Arc::new(Semaphore::new(all)), all, tasks, stop }
+        Self { free: Arc::new(Semaphore::new(all)), all, is_full: Arc::default(), tasks, stop }
     }
 
     /// A place, as soon as one is free.
     async fn take(&self) -> Place {
         if let Ok(place) = self.free.clone().try_acquire_owned() {
+            self.is_full.store(false, Ordering::Relaxed);
             return place;
         }
-        tracing::warn!(connections = self.all, "as many connections as allowed; others wait");
+        if !self.is_full.swap(true, Ordering::Relaxed) {
+            tracing::warn!(connections = self.all, "as many connections as allowed; others wait");
+        }
         self.free.clone().acquire_owned().await.expect("the semaphore is never closed")
     }
 }

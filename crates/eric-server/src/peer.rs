@@ -1,7 +1,7 @@
 //! The other end of a stream: what can be written to it, how it leaves, and how much of what was written it has taken.
 //!
-//! A TCP peer's kernel says exactly what it has acknowledged, after a reset too. A Unix peer says only when it has
-//! read everything, and has often closed its own writing side long ago.
+//! A TCP peer's kernel says exactly what it has acknowledged, after a reset too. A Unix peer's tells how much memory is
+//! unread, while the connection lives; and the peer has often closed its own writing side long ago.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Write as _};
@@ -18,8 +18,9 @@ use crate::system::{register, untaken_bytes};
 
 /// One end of a connection that is only written to.
 pub(crate) trait Peer: Send + Sync + 'static {
-    /// Whether [`Peer::taken`] says something only at moments, so that it is asked before each write.
-    const IS_TOLD_AT_MOMENTS: bool;
+    /// Whether [`Peer::taken`] says something only while the connection lives. Such a peer is written to in step: the
+    /// next message when it has taken the last one, so that it is known what it had taken when it leaves.
+    const IS_IN_STEP: bool;
 
     /// Writes as much of `pieces` as the kernel takes now.
     fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize>;
@@ -33,6 +34,9 @@ pub(crate) trait Peer: Send + Sync + 'static {
     /// How many of the first `sent` bytes the peer is known to have taken.
     fn taken(&self, sent: u64) -> u64;
 
+    /// Completes when the peer has taken everything that was written, with an error when it has left instead.
+    fn caught_up(&self) -> impl Future<Output = io::Result<()>> + Send;
+
     /// Says that nothing more comes, and completes when the peer has taken it all or left.
     fn farewell(&self) -> impl Future<Output = ()> + Send;
 
@@ -41,7 +45,7 @@ pub(crate) trait Peer: Send + Sync + 'static {
 }
 
 impl Peer for TcpStream {
-    const IS_TOLD_AT_MOMENTS: bool = false;
+    const IS_IN_STEP: bool = false;
 
     fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.try_write_vectored(pieces)
@@ -57,6 +61,10 @@ impl Peer for TcpStream {
 
     fn taken(&self, sent: u64) -> u64 {
         sent.saturating_sub(untaken_bytes(self.as_fd()).unwrap_or(sent))
+    }
+
+    async fn caught_up(&self) -> io::Result<()> {
+        Ok(())
     }
 
     async fn farewell(&self) {
@@ -105,23 +113,33 @@ impl UnixPeer {
         }
     }
 
-    /// Whether everything that was written was read.
-    fn has_read_all(&self) -> bool {
+    /// How many of the first `sent` bytes the peer's process has read, at least: unread bytes are held in memory that
+    /// is no smaller than they are. None once the connection is broken, for then nothing holds them.
+    fn read(&self, sent: u64) -> Option<u64> {
         // In this order: a peer that closes with something unread breaks the connection before it lets go of it.
-        let unread = untaken_bytes(self.socket.as_fd());
+        // Where the system does not tell, what was written counts.
+        let unread = untaken_bytes(self.socket.as_fd()).unwrap_or(0);
         match self.socket.get_ref().take_error() {
             Ok(None) => {}
             Ok(Some(error)) | Err(error) => self.note(&error),
         }
-        unread == Some(0) && !self.is_broken.load(Ordering::Relaxed)
+        // The kernel holds 1 back while it tells that memory became free; who asks in that moment is not told again.
+        let is_broken = self.is_broken.load(Ordering::Relaxed);
+        (!is_broken).then(|| sent.saturating_sub(unread.saturating_sub(1)))
     }
 }
 
 impl Peer for UnixPeer {
-    const IS_TOLD_AT_MOMENTS: bool = true;
+    const IS_IN_STEP: bool = true;
 
     fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let written = self.socket.try_io(Interest::WRITABLE, |mut socket| socket.write_vectored(pieces));
+        // Waiting for the peer to read takes the news of room away, so the first attempt does not ask for it.
+        let written = match self.socket.get_ref().write_vectored(pieces) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.socket.try_io(Interest::WRITABLE, |mut socket| socket.write_vectored(pieces))
+            }
+            written => written,
+        };
         written.inspect_err(|error| self.note(error))
     }
 
@@ -139,20 +157,29 @@ impl Peer for UnixPeer {
     }
 
     fn taken(&self, sent: u64) -> u64 {
-        if self.has_read_all() { sent } else { 0 }
+        self.read(sent).unwrap_or(0)
+    }
+
+    async fn caught_up(&self) -> io::Result<()> {
+        loop {
+            match self.read(1) {
+                None => return Err(ErrorKind::ConnectionReset.into()),
+                Some(0) => {}
+                Some(_) => return Ok(()),
+            }
+            // Reading makes room, and room is told.
+            let mut ready = self.socket.ready(Interest::WRITABLE).await?;
+            if ready.ready().is_write_closed() {
+                return Err(ErrorKind::BrokenPipe.into());
+            }
+            ready.clear_ready();
+        }
     }
 
     /// The end is told by closing: once both sides are closed, nothing tells any more whether the peer has read.
     async fn farewell(&self) {
-        let read_all = async {
-            while !self.has_read_all() && !self.is_broken.load(Ordering::Relaxed) {
-                // Reading makes room, and room is told.
-                let Ok(mut ready) = self.socket.ready(Interest::WRITABLE).await else { return };
-                ready.clear_ready();
-            }
-        };
         tokio::select! {
-            () = read_all => {}
+            _ = self.caught_up() => {}
             () = self.gone() => {}
         }
     }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use eric_sse::Hub;
 use eric_sse::limits::LISTEN_BACKLOG;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::acceptor::{self, Places};
 use crate::http::{self, connection};
 use crate::settings::ServerSettings;
-use crate::socket::{self, file::SocketFile};
+use crate::socket::{self, file::SocketAcceptor};
 
 /// Seconds between two looks for listeners that have been away for too long.
 const EXPIRY_PERIOD: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ pub struct Server {
     hub: Hub,
     settings: ServerSettings,
     http: Option<TcpListener>,
-    socket: Option<(UnixListener, SocketFile)>,
+    socket: Option<SocketAcceptor>,
     stop: CancellationToken,
 }
 
@@ -73,7 +73,7 @@ impl Server {
 
     /// Where the Unix socket is; none where that door stays shut.
     pub fn socket(&self) -> Option<&Path> {
-        self.socket.as_ref().map(|(_, file)| file.path())
+        self.socket.as_ref().map(SocketAcceptor::path)
     }
 
     /// What stops it.
@@ -81,8 +81,8 @@ impl Server {
         Handle(self.stop.clone())
     }
 
-    /// Serves until it is told to stop, then ends streams and requests; what has not ended within the grace is cut.
-    /// Returns how many were cut.
+    /// Serves until it is told to stop, then ends streams and requests. Returns how many had not ended within the
+    /// grace; they are left to the runtime.
     ///
     /// # Cancel safety
     /// If dropped, nothing is accepted any more; what was accepted goes on until the runtime ends.
@@ -98,11 +98,10 @@ impl Server {
             acceptor::run(acceptor, places.clone(), serve).await;
         };
         let serve_socket = async {
-            let Some((acceptor, file)) = socket else { return };
+            let Some(acceptor) = socket else { return };
             let door = Arc::new(socket::Door { hub: hub.clone(), stop: stop.clone() });
             let serve = |connection, place| socket::run(connection, door.clone(), place);
             acceptor::run(acceptor, places.clone(), serve).await;
-            drop(file);
         };
         tokio::join!(serve_http, serve_socket, stop.cancelled());
         tasks.close();

@@ -37,6 +37,8 @@ const COMMIT_LAG: Duration = Duration::from_millis(COMMIT_LAG_MS_MAX / 2);
 const HEARTBEAT_TICK: Duration = Duration::from_millis(250);
 /// A time that does not come; the timer is set all the same.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Bytes of small messages that a peer takes in one step: what any client reads at once.
+const STEP_BYTES: usize = 4 * 1024;
 /// Pieces of one write.
 const PIECES_MAX: usize = 64;
 
@@ -75,8 +77,19 @@ pub(crate) struct Session<P> {
     commit_at: Option<Instant>,
     /// When the next message may be written, where the channel paces its streams.
     next_at: Option<Instant>,
+    /// Why the subscription is over, where that was found while the peer took nothing.
+    ended: Option<End>,
     /// There is a reason to end, and a peer that takes nothing is not waited for.
     is_ending: bool,
+}
+
+/// What a session waits for its peer to do.
+#[derive(Debug, Clone, Copy)]
+enum Wait {
+    /// To make room.
+    Room,
+    /// To take all that was written.
+    Taking,
 }
 
 /// Why a session is over.
@@ -85,8 +98,6 @@ enum Leave {
     Gone,
     /// Its peer takes nothing.
     Stalled,
-    /// Its subscription was replaced while its peer took nothing.
-    Overtaken,
     /// Its subscription ended.
     Ended(End),
     /// The server stops.
@@ -179,6 +190,7 @@ impl<P: Peer> Session<P> {
             written_at: Instant::now(),
             commit_at: None,
             next_at: None,
+            ended: None,
             is_ending: false,
         }
     }
@@ -217,8 +229,10 @@ impl<P: Peer> Session<P> {
                 Some(Err(error)) => return Leave::Failed(error),
                 None => self.tick(timer.as_mut()).await,
             };
-            if let Err(leave) = outcome {
-                return leave;
+            match (outcome, self.ended) {
+                (Err(leave), _) => return leave,
+                (Ok(()), Some(end)) => return Leave::Ended(end),
+                (Ok(()), None) => {}
             }
         }
     }
@@ -277,9 +291,6 @@ impl<P: Peer> Session<P> {
         if frames.is_empty() {
             return Ok(());
         }
-        if P::IS_TOLD_AT_MOMENTS {
-            self.take_note();
-        }
         let has_entries = !ends.is_empty();
         let mut pieces = Vec::with_capacity(frames.len() + 2);
         self.chunk(&mut pieces, frames);
@@ -291,7 +302,10 @@ impl<P: Peer> Session<P> {
         if !self.marks.is_empty() && self.commit_at.is_none() {
             self.commit_at = Some(Instant::now() + COMMIT_LAG);
         }
-        self.write(&mut pieces).await?;
+        match P::IS_IN_STEP && self.subscription.is_auto() {
+            false => self.write(&mut pieces).await?,
+            true => self.write_in_step(&mut pieces).await?,
+        }
         if self.marks.len() > COMMIT_LAG_ENTRIES_MAX {
             self.commit();
         }
@@ -327,12 +341,8 @@ impl<P: Peer> Session<P> {
                     stalled_at = None;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let stall = match self.is_ending {
-                        true => ENDING_STALL,
-                        false => Duration::from_secs(WRITE_STALL_S),
-                    };
-                    let due = *stalled_at.get_or_insert_with(|| Instant::now() + stall);
-                    stalled_at = Some(self.wait_until_writable(due).await?);
+                    let due = *stalled_at.get_or_insert_with(|| self.stall_due());
+                    stalled_at = Some(self.wait_for_peer(Wait::Room, due).await?);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return Err(Leave::Gone),
@@ -342,25 +352,62 @@ impl<P: Peer> Session<P> {
         Ok(())
     }
 
-    /// Waits until the peer may take more, at most until `stalled_at`, or shorter once there is a reason to end; the
-    /// cursor moves meanwhile. Returns until when to wait if it takes nothing then either.
-    async fn wait_until_writable(&mut self, stalled_at: Instant) -> Result<Instant, Leave> {
+    /// Writes `pieces`, which are a message each, a few small ones or one large one at a time: the next when the peer
+    /// has taken the last. Leaves the rest once there is a reason to end.
+    async fn write_in_step(&mut self, pieces: &mut [Bytes]) -> Result<(), Leave> {
+        let mut rest = pieces;
+        while !rest.is_empty() {
+            let (mut due, mut before) = (self.stall_due(), 0);
+            loop {
+                let taken = self.socket.taken(self.sent);
+                if taken == self.sent {
+                    break;
+                }
+                if taken > before {
+                    (due, before) = (self.stall_due(), taken);
+                }
+                due = self.wait_for_peer(Wait::Taking, due).await?;
+            }
+            self.take_note();
+            if self.is_ending || self.stop.is_cancelled() {
+                return Ok(());
+            }
+            let mut bytes = 0;
+            let small = rest.iter().take_while(|piece| {
+                bytes += piece.len();
+                bytes <= STEP_BYTES
+            });
+            let (step, later) = rest.split_at_mut(small.count().max(1));
+            self.write(step).await?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Until when a peer that takes nothing is waited for.
+    fn stall_due(&self) -> Instant {
+        let stall = if self.is_ending { ENDING_STALL } else { Duration::from_secs(WRITE_STALL_S) };
+        Instant::now() + stall
+    }
+
+    /// Waits for the peer, at most until `stalled_at`, or shorter once there is a reason to end; the cursor moves
+    /// meanwhile. Returns until when to wait if it takes nothing then either.
+    async fn wait_for_peer(&mut self, wait: Wait, stalled_at: Instant) -> Result<Instant, Leave> {
         let is_stopping = self.is_ending || self.stop.is_cancelled();
-        let soon = stalled_at.min(Instant::now() + ENDING_STALL);
+        let soon = || stalled_at.min(Instant::now() + ENDING_STALL);
         let commit_at = self.commit_at.unwrap_or(stalled_at);
         tokio::select! {
             biased;
             () = self.socket.gone() => return Err(Leave::Gone),
-            () = self.stop.cancelled(), if !is_stopping => return Ok(soon),
+            () = self.stop.cancelled(), if !is_stopping => return Ok(soon()),
             end = poll_fn(|context| end(&mut self.subscription, context)), if !is_stopping => {
                 if end == End::Replaced {
-                    // Its successor waits, and has what was not taken.
-                    return Err(Leave::Overtaken);
+                    self.give_way();
                 }
-                self.is_ending = true;
-                return Ok(soon);
+                (self.ended, self.is_ending) = (Some(end), true);
+                return Ok(soon());
             }
-            writable = self.socket.writable() => writable.map_err(|_| Leave::Gone)?,
+            ready = ready(&self.socket, wait) => ready.map_err(|_| Leave::Gone)?,
             () = sleep_until(stalled_at) => return Err(Leave::Stalled),
             () = sleep_until(commit_at), if self.commit_at.is_some() => {
                 self.commit();
@@ -387,15 +434,20 @@ impl<P: Peer> Session<P> {
         self.subscription.commit();
     }
 
+    /// Says what was consumed, for the stream that waits to take over.
+    fn give_way(&mut self) {
+        self.commit();
+        self.subscription.close();
+    }
+
     /// Says goodbye as the reason asks for, and lets go.
     async fn end(mut self, leave: Leave) {
-        if matches!(leave, Leave::Ended(End::Replaced) | Leave::Overtaken) {
-            self.commit();
-            self.subscription.close();
+        if matches!(leave, Leave::Ended(End::Replaced)) {
+            self.give_way();
         }
         let goodbye = match leave {
             Leave::Gone => None,
-            Leave::Stalled | Leave::Overtaken => {
+            Leave::Stalled => {
                 self.socket.reset();
                 None
             }
@@ -428,6 +480,13 @@ impl<P: Peer> Session<P> {
             }
         }
         self.commit();
+    }
+}
+
+async fn ready(socket: &impl Peer, wait: Wait) -> io::Result<()> {
+    match wait {
+        Wait::Room => socket.writable().await,
+        Wait::Taking => socket.caught_up().await,
     }
 }
 

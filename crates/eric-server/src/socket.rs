@@ -10,9 +10,11 @@ mod verbs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eric_protocol::{Exception, socket};
+use eric_protocol::Exception;
+use eric_protocol::socket::{Request, parse};
 use eric_sse::Hub;
 use eric_sse::limits::{SOCKET_HALF_CLOSE_S, SOCKET_REQUEST_BYTES_MAX};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -23,8 +25,8 @@ use crate::peer::UnixPeer;
 use crate::session::{self, Session};
 use verbs::Reply;
 
-/// How long a client that was refused may go on sending, so that it can read why.
-const LINGER: Duration = Duration::from_secs(SOCKET_HALF_CLOSE_S);
+/// How long a client that was answered may go on sending, so that it can read the answer.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What every connection of the socket shares.
 #[derive(Debug)]
@@ -36,15 +38,17 @@ pub(crate) struct Door {
 /// Serves one connection until it ends.
 pub(crate) async fn run(mut connection: UnixStream, door: Arc<Door>, place: Place) {
     let Some(request) = door.stop.run_until_cancelled(read(&mut connection)).await else { return };
-    let reply = match request.and_then(|request| socket::parse(&request)) {
+    let reply = match request.and_then(|request| parse(&request)) {
+        // A stream for nobody would end the one that a client has opened since.
+        Ok(Request::Listen { .. } | Request::Watch { .. }) if has_left(&connection) => return,
         Ok(request) => verbs::answer(&door.hub, request).await,
         Err(refused) => Err(refused),
     };
     match reply {
-        Ok(Reply::Text(text)) => say(connection, &text).await,
+        Ok(Reply::Text(text)) => say(connection, &text, &door.stop).await,
         Err(exception) => {
             tracing::debug!(%exception, "refused");
-            say(connection, &exception.to_string()).await;
+            say(connection, &exception.to_string(), &door.stop).await;
         }
         Ok(Reply::Stream(handoff)) => match UnixPeer::new(connection) {
             Ok(peer) => {
@@ -54,6 +58,12 @@ pub(crate) async fn run(mut connection: UnixStream, door: Arc<Door>, place: Plac
             Err(error) => tracing::warn!(%error, "cannot stream"),
         },
     }
+}
+
+/// Whether the client has closed its reading side too.
+fn has_left(connection: &UnixStream) -> bool {
+    let mut asked = [PollFd::new(connection, PollFlags::empty())];
+    poll(&mut asked, Some(&Timespec::default())).is_ok() && asked[0].revents().contains(PollFlags::HUP)
 }
 
 /// A whole request: all that comes until the client closes its writing side.
@@ -84,12 +94,13 @@ async fn read(connection: &mut UnixStream) -> Result<Vec<u8>, Exception> {
 
 /// Answers, and closes in order: a client that still sends is read for a while, or it would see a broken connection
 /// instead of the answer.
-async fn say(mut connection: UnixStream, text: &str) {
+async fn say(mut connection: UnixStream, text: &str, stop: &CancellationToken) {
     let answer = async {
         connection.write_all(text.as_bytes()).await?;
         connection.shutdown().await?;
         let mut discarded = vec![0; 64 * 1024];
-        while connection.read(&mut discarded).await? > 0 {}
+        let drain = async { while connection.read(&mut discarded).await.is_ok_and(|read| read > 0) {} };
+        let _: Option<()> = stop.run_until_cancelled(drain).await;
         Ok::<_, std::io::Error>(())
     };
     match timeout(LINGER, answer).await {

@@ -50,7 +50,7 @@ pub const TRIMMED_RUNS_MAX: usize = 64;
 
 /// Bytes of the body of an HTTP request.
 pub const HTTP_BODY_BYTES_MAX: usize = 64 * MIB;
-/// Bytes of a faulty input that an answer of the eric-api routes shows again.
+/// Bytes of an unknown name, or of a faulty input, that the doors of the Python packages' clients show again.
 pub const INPUT_ECHO_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of the head of an HTTP request.
 pub const REQUEST_HEAD_BYTES_MAX: usize = 64 * 1024;

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +25,8 @@ use crate::stats::Stats;
 
 /// Bytes that an entry costs in the window beside its message and its frames.
 const ENTRY_OVERHEAD_BYTES: usize = 384;
+/// Bytes of a frame beside its message that are part of [`ENTRY_OVERHEAD_BYTES`].
+const FRAME_OVERHEAD_BYTES: usize = 128;
 /// Followers that are woken before the lane's lock is let go.
 const WAKE_SLICE: usize = 256;
 
@@ -34,11 +36,19 @@ pub struct Framed {
     entry: Entry,
     /// What it was encoded to, with the reconnection time that is part of it.
     frames: [OnceLock<(Duration, Bytes)>; Format::COUNT],
+    /// Bytes by which frames are larger than the window reckons with, here and in the window.
+    excess: AtomicUsize,
+    window_excess: Option<Arc<AtomicUsize>>,
 }
 
 impl Framed {
+    /// An entry that is not in the window.
     pub(crate) fn new(entry: Entry) -> Arc<Self> {
-        Arc::new(Self { entry, frames: Default::default() })
+        Arc::new(Self::reckoned(entry, None))
+    }
+
+    fn reckoned(entry: Entry, window_excess: Option<Arc<AtomicUsize>>) -> Self {
+        Self { entry, frames: Default::default(), excess: AtomicUsize::new(0), window_excess }
     }
 
     /// The entry.
@@ -55,8 +65,25 @@ impl Framed {
             stats.frames_encoded.add(1);
             event_frame(&self.entry, format, retry)
         };
-        let (told, frame) = self.frames[format as usize].get_or_init(|| (retry, encode()));
+        let keep = || {
+            let frame = encode();
+            if let Some(window) = &self.window_excess {
+                let excess = frame.len().saturating_sub(FRAME_OVERHEAD_BYTES + self.entry.bytes());
+                self.excess.fetch_add(excess, Ordering::Relaxed);
+                window.fetch_add(excess, Ordering::Relaxed);
+            }
+            (retry, frame)
+        };
+        let (told, frame) = self.frames[format as usize].get_or_init(keep);
         if *told == retry { frame.clone() } else { encode() }
+    }
+}
+
+impl Drop for Framed {
+    fn drop(&mut self) {
+        if let Some(window) = &self.window_excess {
+            window.fetch_sub(*self.excess.get_mut(), Ordering::Relaxed);
+        }
     }
 }
 
@@ -84,6 +111,8 @@ pub(crate) enum WindowRead {
 pub(crate) struct Window {
     stats: Arc<Stats>,
     bytes_max: usize,
+    /// Bytes by which frames are larger than was reckoned with when their entries came.
+    excess: Arc<AtomicUsize>,
     /// Everything up to here is in the slots of the lanes that are followed.
     tail: AtomicU64,
     state: Mutex<State>,
@@ -147,7 +176,8 @@ impl std::fmt::Debug for Following {
 
 impl Window {
     pub(crate) fn new(tail: Offset, bytes_max: usize, stats: Arc<Stats>) -> Self {
-        Self { stats, bytes_max, tail: AtomicU64::new(tail.get()), state: Mutex::default() }
+        let tail = AtomicU64::new(tail.get());
+        Self { stats, bytes_max, excess: Arc::default(), tail, state: Mutex::default() }
     }
 
     /// Makes `follower` one of the followers of `lanes` (one or two).
@@ -174,14 +204,14 @@ impl Window {
             state.order.push_back(Held { lane: entry.lane(), offset: entry.offset(), bytes });
             state.bytes += bytes;
             let mut lane = slot.state.lock();
-            lane.recent.push_back(Framed::new(entry.clone()));
+            lane.recent.push_back(Arc::new(Framed::reckoned(entry.clone(), Some(self.excess.clone()))));
             let newly_dirty = !std::mem::replace(&mut lane.is_dirty, true);
             drop(lane);
             if newly_dirty {
                 state.dirty.push((slot, Wake::Moved));
             }
         }
-        while state.bytes > self.bytes_max
+        while state.bytes + self.excess.load(Ordering::Relaxed) > self.bytes_max
             && let Some(held) = state.order.pop_front()
         {
             state.bytes -= held.bytes;

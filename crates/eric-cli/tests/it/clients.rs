@@ -8,20 +8,20 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::numbered::{JOURNEY, MESSAGES, Numbered};
+use crate::numbered::{JOURNEY, Numbered, Routes};
 use crate::tools::{client, program, tool};
 
 #[tokio::test]
 async fn httpx_sse_sees_every_message_once_and_in_order_over_resets() {
     if let Some(python) = tool("ERIC_TEST_PYTHON") {
-        run(Command::new(python), "httpx_sse_client.py").await;
+        run(Command::new(python), "httpx_sse_client.py", Routes::V1).await;
     }
 }
 
 #[tokio::test]
 async fn sseclient_py_sees_every_message_once_and_in_order_over_resets() {
     if let Some(python) = tool("ERIC_TEST_PYTHON") {
-        run(Command::new(python), "sseclient_client.py").await;
+        run(Command::new(python), "sseclient_client.py", Routes::V1).await;
     }
 }
 
@@ -29,21 +29,22 @@ async fn sseclient_py_sees_every_message_once_and_in_order_over_resets() {
 async fn npm_eventsource_sees_every_message_once_and_in_order_over_resets() {
     let tools: Option<(PathBuf, PathBuf)> = program("node").zip(tool("ERIC_TEST_NODE_MODULES"));
     if let Some((node, _modules)) = tools {
-        run(Command::new(node), "eventsource_client.mjs").await;
+        run(Command::new(node), "eventsource_client.mjs", Routes::V1).await;
     }
 }
 
-async fn run(interpreter: Command, script: &str) {
-    let journey = journey(interpreter, script);
+/// Sends the script on its journey.
+pub(crate) async fn run(interpreter: Command, script: &str, routes: Routes) {
+    let journey = journey(interpreter, script, routes);
     timeout(JOURNEY, journey).await.unwrap_or_else(|_| panic!("{script} took longer than {JOURNEY:?}"));
 }
 
-async fn journey(mut interpreter: Command, script: &str) {
-    let numbered = Numbered::start(&[]).await;
+async fn journey(mut interpreter: Command, script: &str, routes: Routes) {
+    let numbered = Numbered::start(routes, &[]).await;
     let mut process = interpreter
         .arg(client(script))
         .arg(numbered.stream_url())
-        .arg(MESSAGES.to_string())
+        .arg(numbered.messages().to_string())
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

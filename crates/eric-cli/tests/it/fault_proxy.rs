@@ -15,8 +15,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// Bytes of a connection before it is cut: at least the head of the response, and few enough for many cuts.
 const DISTANCE_BYTES: std::ops::Range<usize> = 4_000..16_000;
-/// Lines of an event that a cut falls into.
-const FIELDS: [&[u8]; 3] = [b"\nid: ", b"\nevent: ", b"\ndata: "];
+/// Beginnings of lines of an event, for cuts to fall into.
+pub(crate) type Fields = &'static [&'static [u8]];
 const BUFFER_BYTES: usize = 16 * 1024;
 
 #[derive(Debug)]
@@ -31,18 +31,20 @@ struct Faults {
     is_armed: AtomicBool,
     made: AtomicUsize,
     wanted: usize,
+    fields: Fields,
     seed: u64,
 }
 
 impl FaultProxy {
-    /// Stands before the hub at `target` and will make `resets` of them once it is armed.
-    pub(crate) async fn start(target: SocketAddr, resets: usize, seed: u64) -> Self {
+    /// Stands before the hub at `target` and will make `resets` of them, inside these `fields`, once it is armed.
+    pub(crate) async fn start(target: SocketAddr, resets: usize, fields: Fields, seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of the loopback");
         let address = listener.local_addr().expect("a bound socket has an address");
         let faults = Arc::new(Faults {
             is_armed: AtomicBool::new(false),
             made: AtomicUsize::new(0),
             wanted: resets,
+            fields,
             seed,
         });
         let acceptor = tokio::spawn(accept(listener, target, Arc::clone(&faults)));
@@ -80,7 +82,7 @@ async fn accept(listener: TcpListener, target: SocketAddr, faults: Arc<Faults>) 
     let mut connections = JoinSet::new();
     for number in 0.. {
         let (client, _) = listener.accept().await.expect("a bound socket accepts");
-        let cutter = Cutter::new(&mut Rng::with_seed(faults.seed.wrapping_add(number)));
+        let cutter = Cutter::new(faults.fields, &mut Rng::with_seed(faults.seed.wrapping_add(number)));
         let faults = Arc::clone(&faults);
         connections.spawn(async move {
             // An error is one side's leaving; dropping both sockets tells the other.
@@ -135,10 +137,10 @@ struct Cutter {
 }
 
 impl Cutter {
-    fn new(rng: &mut Rng) -> Self {
+    fn new(fields: Fields, rng: &mut Rng) -> Self {
         Self {
             distance: rng.usize(DISTANCE_BYTES),
-            field: FIELDS[rng.usize(..FIELDS.len())],
+            field: fields[rng.usize(..fields.len())],
             depth: rng.usize(1..=3),
             recent: [0; 8],
             is_inside: false,
@@ -166,11 +168,12 @@ impl Cutter {
 
 #[test]
 fn a_cut_is_always_inside_a_line_of_an_event() {
-    let event = "id: 7f3a-12\nevent: tick\ndata: {\"n\":12}\n\n";
+    let fields: Fields = &[b"\nid: ", b"\nevent: ", b"\ndata: ", b"\nretry: "];
+    let event = "id: 7f3a-12\nevent: tick\ndata: {\"n\":12}\nretry: 100\n\n";
     let stream = event.repeat(1_000);
     for seed in 0..1_000 {
         for piece in [1, 7, 64, 4_096] {
-            let mut cutter = Cutter::new(&mut Rng::with_seed(seed));
+            let mut cutter = Cutter::new(fields, &mut Rng::with_seed(seed));
             let mut passed = 0;
             for bytes in stream.as_bytes().chunks(piece) {
                 if let Some(kept) = cutter.feed(bytes) {

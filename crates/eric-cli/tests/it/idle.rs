@@ -20,7 +20,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 const OWN_DESCRIPTORS: usize = 32;
 
 /// Processor time of a process so far, user and system, in seconds.
-fn processor_seconds(pid: u32) -> f64 {
+pub(crate) fn processor_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
@@ -34,7 +34,8 @@ fn resident_kb(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-fn descriptors(pid: u32) -> usize {
+/// Files and sockets that a process has open.
+pub(crate) fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
 

@@ -5,9 +5,13 @@
 mod browsers;
 mod clients;
 mod curl;
+mod eric_api;
 mod fault_proxy;
+mod folder;
 mod hub;
 mod idle;
 mod numbered;
 mod process;
+mod socket_client;
 mod tools;
+mod transcript;

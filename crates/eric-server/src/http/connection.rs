@@ -78,6 +78,8 @@ pub(crate) async fn run(socket: TcpStream, door: Arc<Door>, place: Place) {
             let Leaving { mut head, handoff, version } = *leaving;
             let is_chunked = version >= Version::HTTP_11;
             head.headers.remove(CONTENT_LENGTH);
+            // The connection ends with the stream; who would send another request on it is told beforehand.
+            head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
             if is_chunked {
                 head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }

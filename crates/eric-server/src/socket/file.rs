@@ -1,4 +1,4 @@
-//! The file of the Unix socket: taken without stealing it from anybody, and removed only while it is ours.
+//! The socket that listens, and its file: taken without stealing it from anybody, and removed only while it is ours.
 
 use std::io::{self, Error, ErrorKind};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -10,34 +10,44 @@ use eric_sse::limits::LISTEN_BACKLOG;
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::acceptor::Acceptor;
 
 /// Who may use the socket: its owner.
 const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+/// Bytes of a path that every client can reach.
+const PATH_BYTES_MAX: usize = 107;
 /// How often a lock on the folder is tried for, and the pause in between.
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// The file of a socket that listens; removed when dropped, if it is still there.
+/// A socket that listens, with its file, which is removed when it is dropped, if it is still there.
 #[derive(Debug)]
-pub(crate) struct SocketFile {
+pub(crate) struct SocketAcceptor {
     path: PathBuf,
-    /// Device and inode.
+    /// Device and inode of the file. They are nobody else's while the socket is open, which it is until the file is
+    /// gone; and whoever asks meanwhile whether it lives is told so.
     identity: (u64, u64),
+    listener: UnixListener,
 }
 
 /// Listens at `path`. A file that a hub which is gone left behind is replaced; nothing else is.
 ///
 /// # Errors
 /// [`ErrorKind::AddrInUse`] where something else is there, and what the system says; nothing has changed then.
-pub(crate) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+pub(crate) fn bind(path: &Path) -> io::Result<SocketAcceptor> {
     if path.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
         return Err(Error::new(ErrorKind::InvalidInput, "the path has a control character"));
     }
-    let address = SocketAddrUnix::new(path).map_err(|error| match error {
-        Errno::NAMETOOLONG => Error::new(ErrorKind::InvalidInput, "the path is longer than 107 bytes"),
-        error => error.into(),
-    })?;
+    // The system takes one byte more, without the NUL at its end; but many clients do not.
+    if path.as_os_str().len() > PATH_BYTES_MAX {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("the path is longer than {PATH_BYTES_MAX} bytes"),
+        ));
+    }
+    let address = SocketAddrUnix::new(path)?;
     // Nobody else looks and binds at the same time.
     let _lock = lock(path)?;
     if is_left_behind(path, &address)? {
@@ -47,17 +57,22 @@ pub(crate) fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     // A socket's mode, less the umask, becomes that of its file: it is never open to others, not even for a moment.
     let _ = rustix::fs::fchmod(&socket, MODE);
     rustix::net::bind(&socket, &address)?;
-    let file = SocketFile { path: path.to_owned(), identity: identity(&stat(path)?) };
     rustix::fs::chmod(path, MODE)?;
     rustix::net::listen(&socket, LISTEN_BACKLOG)?;
-    Ok((UnixListener::from_std(socket.into())?, file))
+    let identity = identity(&stat(path)?);
+    let listener = UnixListener::from_std(socket.into())?;
+    Ok(SocketAcceptor { path: path.to_owned(), identity, listener })
 }
 
 /// A lock on the folder of `path`, held until it is dropped; none where its file system has none.
 fn lock(path: &Path) -> io::Result<Option<OwnedFd>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder =
-        rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = match rustix::fs::open(folder, flags, Mode::empty()) {
+        // One that may be written to and not read.
+        Err(Errno::ACCESS) => return Ok(None),
+        folder => folder?,
+    };
     for _ in 0..LOCK_TRIES {
         match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(Some(folder)),
@@ -107,14 +122,23 @@ fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev as u64, stat.st_ino as u64)
 }
 
-impl SocketFile {
+impl Acceptor for SocketAcceptor {
+    type Socket = UnixStream;
+
+    async fn accept(&self) -> io::Result<UnixStream> {
+        let (socket, _) = self.listener.accept().await?;
+        Ok(socket)
+    }
+}
+
+impl SocketAcceptor {
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
 
-impl Drop for SocketFile {
+impl Drop for SocketAcceptor {
     fn drop(&mut self) {
         let _lock = lock(&self.path);
         match stat(&self.path) {

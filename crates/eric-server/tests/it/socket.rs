@@ -6,7 +6,7 @@ use std::time::Duration;
 use eric_server::{Server, ServerSettings};
 use eric_sse::Hub;
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
 
@@ -56,7 +56,7 @@ async fn every_malformed_request_is_answered_as_documented_and_changes_nothing()
         let [_, what, request, answer, _] = cells[..] else { panic!("three cells: {line}") };
         let cell = |text: &str| text.trim_matches('`').replace("{c}", &channel).replace("{l}", &listener);
         let answered = server.ask(&bytes(&cell(request), "")).await;
-        assert_eq!(answered, cell(answer), "{what}");
+        assert_eq!(answered.as_bytes(), bytes(&cell(answer), ""), "{what}");
         assert_eq!(state(&server, &channel).await, before, "{what}");
         rows += 1;
     }
@@ -102,13 +102,15 @@ async fn every_verb_does_what_it_says_on_both_doors() {
 
 /// A watcher sees what is broadcast from when its request was served; this broadcasts until it does.
 async fn until_watched(server: &TestServer, watched: &mut TestLines, channel: &str) {
-    server.ask_for_ack(json!({"v": "b", "c": channel, "t": "ready"})).await;
-    let waiting = Duration::from_millis(500);
-    let mut line = String::new();
-    while timeout(waiting, tokio::io::AsyncBufReadExt::read_line(&mut watched.0, &mut line)).await.is_err() {
+    let waiting = Duration::from_millis(200);
+    loop {
         server.ask_for_ack(json!({"v": "b", "c": channel, "t": "ready"})).await;
+        if let Ok(seen) = timeout(waiting, watched.0.fill_buf()).await {
+            assert!(!seen.unwrap().is_empty(), "the stream ended");
+            break;
+        }
     }
-    assert!(line.contains("ready"), "{line}");
+    assert!(watched.line().await.contains("ready"));
 }
 
 #[tokio::test]
@@ -166,6 +168,19 @@ async fn what_a_client_had_not_read_when_it_left_goes_to_the_next_stream() {
     assert_eq!(lines.data().await, 3);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_one_message_and_leaves_gets_the_next_one_each_time() {
+    let (server, channel, listener) = hub_with_listener().await;
+    for number in 0..50 {
+        let payload = json!([number, "x".repeat(20_000)]);
+        server.ask_for_ack(json!({"v": "d", "c": channel, "r": listener, "t": "t", "p": payload})).await;
+    }
+    for number in 0..50 {
+        let mut lines = server.lines(json!({"v": "l", "c": channel, "r": listener})).await;
+        assert_eq!(lines.data().await[0], number);
+    }
+}
+
 #[tokio::test]
 async fn a_second_stream_ends_the_first_and_each_message_goes_to_one_of_them() {
     let (server, channel, listener) = hub_with_listener().await;
@@ -211,20 +226,6 @@ async fn a_stopping_server_ends_its_streams_and_removes_its_file() {
     assert_eq!(idle.read(&mut [0]).await.unwrap_or(0), 0, "an unfinished request holds nothing up");
     assert_eq!(server.running.take().unwrap().await.unwrap(), 0, "nothing was cut");
     assert!(!server.socket.exists());
-}
-
-#[tokio::test]
-async fn a_departed_watcher_leaves_nothing_behind() {
-    let (server, channel, _) = hub_with_listener().await;
-    let path = format!("/v1/channels/{channel}");
-    let before = server.expect(200, "GET", &path, "").await;
-    for _ in 0..50 {
-        drop(server.lines(json!({"v": "w", "c": channel})).await);
-    }
-    let mut watched = server.lines(json!({"v": "w", "c": channel})).await;
-    until_watched(&server, &mut watched, &channel).await;
-    let after = server.expect(200, "GET", &path, "").await;
-    assert_eq!((&after["listeners"], &after["connected"]), (&before["listeners"], &before["connected"]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -290,10 +291,37 @@ async fn a_path_is_taken_only_from_the_dead() {
     assert!(path.exists(), "and nobody else's");
     drop(successor);
     refused(&folder.path().join("none").join("eric.sock"), "No such file");
-    refused(&folder.path().join("x".repeat(100)), "107 bytes");
+    let of_bytes = |bytes: usize| folder.path().join("x".repeat(bytes - folder.path().as_os_str().len() - 1));
+    refused(&of_bytes(108), "107 bytes");
+    let longest = bind(&of_bytes(107)).unwrap();
+    UnixStream::connect(longest.socket().unwrap()).await.expect("it can be reached");
+    drop(longest);
     refused(&folder.path().join("a\nb"), "control character");
     std::os::unix::fs::symlink(folder.path().join("elsewhere"), &path).unwrap();
     refused(&path, "not a socket");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_starts_while_another_stops_keeps_its_file() {
+    let folder = TestFolder::new();
+    let path = folder.path().join("eric.sock");
+    let mut server = bind(&path).unwrap();
+    for _ in 0..300 {
+        let stopping = tokio::task::spawn_blocking(move || drop(server));
+        let starting = tokio::spawn({
+            let path = path.clone();
+            async move {
+                loop {
+                    if let Ok(server) = bind(&path) {
+                        return server;
+                    }
+                }
+            }
+        });
+        server = timeout(SOON, starting).await.expect("it starts").unwrap();
+        stopping.await.unwrap();
+        UnixStream::connect(&path).await.expect("it is reached");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

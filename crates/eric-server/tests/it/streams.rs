@@ -232,6 +232,39 @@ async fn a_paced_stream_keeps_its_distance_and_adds_none_when_idle() {
     assert!(start.elapsed() >= Duration::from_millis(400), "{:?}", start.elapsed());
 }
 
+/// A stream whose client takes nothing, and is owed more than kernels hold.
+async fn stuck(server: &TestServer, channel: &Channel, path: &str) -> crate::server::TestStream {
+    let stream = server.stream(path, "").await;
+    let message = Message::of("t", &"x".repeat(12 << 20)).unwrap();
+    channel.broadcast(message.clone()).await.unwrap();
+    channel.broadcast(message).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn who_is_behind_when_it_is_replaced_is_told_so() {
+    let (server, channel) = hub_with_listener(ChannelSettings::in_memory()).await;
+    let mut behind = stuck(&server, &channel, &format!("{LISTENER}/events")).await;
+    let mut successor = server.stream(&format!("{LISTENER}/events"), "").await;
+    let (rest, data) = tokio::join!(behind.rest(), successor.data());
+    assert!(
+        rest.ends_with("event: eric.replaced\nretry: 60000\ndata: {}\n\n"),
+        "{}",
+        &rest[rest.len() - 100..]
+    );
+    assert!(data.len() > 12 << 20, "and what it had not taken comes to the other");
+}
+
+#[tokio::test]
+async fn who_took_nothing_for_a_while_is_told_of_the_end_when_it_goes_on() {
+    let (server, channel) = hub_with_listener(ChannelSettings::in_memory()).await;
+    let mut watcher = stuck(&server, &channel, "/v1/channels/c/events").await;
+    // Longer than it is waited for once there is a reason to end.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    server.expect(204, "DELETE", "/v1/channels/c", "").await;
+    assert!(watcher.rest().await.ends_with("event: eric.removed\ndata: {}\n\n"));
+}
+
 #[tokio::test]
 async fn a_paced_stream_ends_at_once_while_it_pauses() {
     let settings = ChannelSettings { stream_delay_ms: 60_000, ..ChannelSettings::in_memory() };
