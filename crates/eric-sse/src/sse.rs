@@ -1,4 +1,5 @@
-//! What is written to clients ([`encode`], [`compatible`], [`line`]) and what is read from a stream ([`parse`]).
+//! What is written to clients ([`encode`]; `compatible` and `line` for those of the Python packages) and what is read
+//! from a stream ([`parse`]).
 
 mod compatible;
 pub mod encode;
