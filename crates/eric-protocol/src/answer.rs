@@ -1,6 +1,6 @@
 //! The bodies that v1 answers with.
 
-use eric_sse::{Channel, ChannelInfo, Entry, History, ListenerInfo};
+use eric_sse::{Channel, ChannelInfo, Entry, History, Item, ListenerInfo};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -111,6 +111,41 @@ impl<'a> From<&'a History> for HistoryBody<'a> {
             messages: history.entries.iter().map(EntryBody).collect(),
             next: history.next.map(|next| next.to_string()),
         }
+    }
+}
+
+/// `{"messages":[…],"gaps":[…]}`: what a listener pulled. A gap tells what is missing before the messages that come
+/// after its `to`.
+#[derive(Debug, Serialize)]
+pub struct PullBody<'a> {
+    messages: Vec<EntryBody<'a>>,
+    gaps: Vec<GapBody>,
+}
+
+#[derive(Debug, Serialize)]
+struct GapBody {
+    reason: String,
+    from: Option<String>,
+    to: Option<String>,
+    missed: Option<u64>,
+}
+
+impl<'a> PullBody<'a> {
+    /// The body of `items`.
+    pub fn new(items: &'a [Item]) -> Self {
+        let mut body = Self { messages: Vec::new(), gaps: Vec::new() };
+        for item in items {
+            match item {
+                Item::Entry(framed) => body.messages.push(EntryBody(framed.entry())),
+                Item::Gap(gap) => body.gaps.push(GapBody {
+                    reason: gap.reason.to_string(),
+                    from: gap.from.map(|from| from.to_string()),
+                    to: gap.to.map(|to| to.to_string()),
+                    missed: gap.missed,
+                }),
+            }
+        }
+        body
     }
 }
 

@@ -83,6 +83,18 @@ impl Code {
         }
     }
 
+    /// The code of this name.
+    ///
+    /// ```
+    /// use eric_protocol::Code;
+    ///
+    /// assert_eq!(Code::from_name("key_reused"), Some(Code::KeyReused));
+    /// assert_eq!(Code::from_name("teapot"), None);
+    /// ```
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
+    }
+
     /// Its name on the wire.
     pub const fn name(self) -> &'static str {
         self.row().0

@@ -13,14 +13,15 @@ mod listeners;
 mod params;
 mod problem;
 mod publish;
+mod pull;
 mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::response::Response;
 use axum::routing::{get, post, put};
+use axum::{Extension, Router};
 use eric_sse::Hub;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
@@ -55,7 +56,7 @@ impl Door {
     ) -> Self {
         let durability =
             HeaderValue::from_str(&hub.durability().to_string()).expect("a word is a header value");
-        let routes = routes(hub, &settings.cors_origins, durability.clone());
+        let routes = routes(hub, &settings.cors_origins, durability.clone()).layer(Extension(stop.clone()));
         Self { routes, durability, stop, tasks }
     }
 }
@@ -89,7 +90,10 @@ fn v1() -> Router<Arc<Hub>> {
             "/v1/channels/{channel}/listeners/{listener}",
             put(listeners::ensure).get(listeners::show).delete(listeners::remove),
         )
-        .route("/v1/channels/{channel}/listeners/{listener}/messages", post(publish::dispatch))
+        .route(
+            "/v1/channels/{channel}/listeners/{listener}/messages",
+            get(pull::pull).head(events::no_head).post(publish::dispatch),
+        )
         .route("/v1/channels/{channel}/listeners/{listener}/ack", post(listeners::ack))
         .route(
             "/v1/channels/{channel}/listeners/{listener}/events",

@@ -48,6 +48,9 @@ pub const DELIVERY_ATTEMPTS_MAX: u32 = 5;
 /// Trimmed stretches that a lane remembers exactly, to tell how many entries a reader missed.
 pub const TRIMMED_RUNS_MAX: usize = 64;
 
+/// Seconds for which a pull waits for a message, at most.
+pub const PULL_WAIT_S_MAX: u64 = 60;
+
 /// Bytes of the body of an HTTP request.
 pub const HTTP_BODY_BYTES_MAX: usize = 64 * MIB;
 /// Bytes of an unknown name, or of a faulty input, that the doors of the Python packages' clients show again.

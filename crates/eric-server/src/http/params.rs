@@ -1,5 +1,7 @@
 //! What comes in paths, queries and headers, as values that cannot be wrong.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path};
@@ -102,9 +104,21 @@ impl Query {
 
     /// The rows of a page.
     pub(super) fn limit(&self) -> Result<usize, Problem> {
-        let Some(value) = self.text("limit")? else { return Ok(PAGE_ROWS_DEFAULT) };
-        let limit = value.parse().ok().filter(|limit| (1..=PAGE_ROWS_MAX).contains(limit));
-        limit.ok_or_else(|| Problem::bad_request(format!("limit={value} is not 1 to {PAGE_ROWS_MAX}")))
+        self.number("limit", PAGE_ROWS_DEFAULT, 1..=PAGE_ROWS_MAX)
+    }
+
+    /// The value of `name`, a number of `allowed`; `default` where it is not given.
+    pub(super) fn number<T: FromStr + PartialOrd + Display>(
+        &self,
+        name: &str,
+        default: T,
+        allowed: RangeInclusive<T>,
+    ) -> Result<T, Problem> {
+        let Some(value) = self.text(name)? else { return Ok(default) };
+        let number = value.parse().ok().filter(|number| allowed.contains(number));
+        number.ok_or_else(|| {
+            Problem::bad_request(format!("{name}={value} is not {} to {}", allowed.start(), allowed.end()))
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 mod api;
 mod bad_input;
 mod limits;
+mod pull;
 mod routes;
 mod server;
 mod socket;

@@ -406,8 +406,8 @@ impl Subscription {
         self.signal.end(self.reader.as_ref().map(|reader| reader.fence))
     }
 
-    /// Whether the last poll found nothing, rather than waiting for the engine.
-    pub(crate) fn is_caught_up(&self) -> bool {
+    /// Whether the last poll found nothing, rather than waits for the engine.
+    pub fn is_caught_up(&self) -> bool {
         matches!(self.work, Work::Window)
     }
 
