@@ -1,0 +1,67 @@
+//! Clients of Eric, a message hub: what a program needs to publish to it and to listen to it.
+//!
+//! ```
+//! use eric_client::{Event, HttpClient, Message, SubscribeOptions};
+//! use futures_util::StreamExt as _;
+//! # use eric_server::{Server, ServerSettings};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! # let settings = ServerSettings { listen: Some(([127, 0, 0, 1], 0).into()), ..ServerSettings::default() };
+//! # let server = Server::bind(eric_sse::Hub::in_memory(), settings)?;
+//! # let url = format!("http://{}", server.local().unwrap());
+//! # tokio::spawn(server.run());
+//! let hub = HttpClient::new(&url)?;
+//! let (news, bob) = ("news".parse()?, "bob".parse()?);
+//! hub.ensure_channel(&news, &Default::default()).await?;
+//! hub.ensure_listener(&news, &bob).await?;
+//! hub.broadcast(&news, Message::of("greeting", "hello")?).await?;
+//!
+//! let mut events = hub.subscribe(&news, &bob, SubscribeOptions::default());
+//! while let Some(event) = events.next().await {
+//!     if let Event::Message(received) = event? {
+//!         assert_eq!(received.payload, r#""hello""#);
+//!         break;
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | want | see |
+//! |---|---|
+//! | to make channels and listeners, to publish, to pull | [`HttpClient`] |
+//! | a stream that survives cut connections and restarts of the hub | [`HttpClient::subscribe`], [`HttpClient::watch`], [`Events`] |
+//! | the Unix socket of the Python package's clients | [`SocketClient`] |
+//! | to know what went wrong, and whether to try again | [`Error`] |
+//! | what is bounded, and by how much | [`limits`] |
+//!
+//! Values that cannot be wrong (ids, positions, messages) are those of `eric-sse`, named again here. Nothing here
+//! starts tasks: what is dropped is over.
+
+mod answer;
+mod back_off;
+mod error;
+pub mod events;
+pub mod http;
+pub mod limits;
+#[cfg(unix)]
+pub mod socket;
+mod wire;
+
+pub use answer::{Channel, Gap, GapReason, Listener, Page, Pulled, Received, Taken, TakenBatch};
+pub use back_off::RetryPolicy;
+pub use eric_protocol::Code;
+pub use eric_sse::lane::Overflow;
+pub use eric_sse::{
+    Ack, ChannelId, Conflict, IdempotencyKey, ListenerId, ListenerOrder, Message, MessageId, MessageType,
+    Payload, Position, Publish, ReadFrom, SenderId, SettingsPatch,
+};
+pub use error::{Error, ErrorKind};
+pub use events::{EndReason, Event, Events, SubscribeOptions, WatchOptions};
+pub use http::{HttpClient, Paging, PullOptions};
+#[cfg(unix)]
+pub use socket::{Frame, Frames, SocketClient};
+
+/// The client's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
