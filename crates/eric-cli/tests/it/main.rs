@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod agreement;
 mod browsers;
 mod clients;
+mod commands;
 mod curl;
 mod eric_api;
 mod fault_proxy;
 mod folder;
+mod guide;
 mod hub;
 mod idle;
 mod numbered;

@@ -86,6 +86,11 @@ impl Numbered {
         self.routes.messages()
     }
 
+    /// The hub as the client is to reach it.
+    pub(crate) fn url(&self) -> String {
+        self.proxy.url()
+    }
+
     /// The stream as the client is to open it.
     pub(crate) fn stream_url(&self) -> String {
         let (url, listener) = (self.proxy.url(), &self.listener);

@@ -102,7 +102,7 @@ fn nothing_is_unbounded() {
 
 #[test]
 fn nobody_imports_what_it_must_not() {
-    let forbidden: [(&str, &[&str]); 3] = [
+    let forbidden: [(&str, &[&str]); 4] = [
         (
             "eric-sse/",
             &[
@@ -117,6 +117,7 @@ fn nobody_imports_what_it_must_not() {
             ],
         ),
         ("eric-protocol/", &["std::fs", "std::net", "tokio", "hyper", "axum", "eric_server"]),
+        ("eric-client/", &["std::fs", "eric_server", "eric_sse::engine", "tokio::spawn"]),
         ("eric-server/", &["std::fs", "eric_sse::engine", "eric_sse::cursor", "MemoryEngine"]),
     ];
     let mut offences = Vec::new();
