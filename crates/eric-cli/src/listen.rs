@@ -18,7 +18,7 @@ use crate::{Failure, block_on};
 /// Messages that are printed before they are acknowledged, where more of them are there at once.
 const ACK_MESSAGES: u64 = 100;
 
-/// Prints the messages of a listener, and goes on until it is told to stop.
+/// Prints the messages of a listener, and goes on until it is told to stop
 ///
 /// Examples:
 ///   eric listen news bob --create

@@ -30,7 +30,7 @@ const PIECES_WAITING: usize = 8;
 
 const _: () = assert!(BATCH_MESSAGES + PIECE_MESSAGES <= BATCH_MESSAGES_MAX, "a batch fits a request");
 
-/// Publishes to all listeners of a channel.
+/// Publishes to all listeners of a channel
 ///
 /// PAYLOAD is JSON where it is JSON, and else a text; `-` reads it from standard input.
 ///
@@ -49,7 +49,7 @@ pub(crate) struct PublishCommand {
     target: Target,
 }
 
-/// Publishes to one listener, whether it is there to read or not.
+/// Publishes to one listener, whether it is there to read or not
 ///
 /// Examples:
 ///   eric dispatch news bob note "for you"

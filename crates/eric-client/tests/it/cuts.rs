@@ -31,7 +31,7 @@ async fn read_over_cuts(options: SubscribeOptions) {
     let proxy = Proxy::start(hub.address, |number| match number {
         // What is cut before the first event came is the hardest.
         0..6 => Fate::answer(100 * number),
-        _ => Fate::answer(fastrand::usize(0..12_000)),
+        _ => Fate::answer(fastrand::Rng::with_seed(number as u64).usize(0..12_000)),
     })
     .await;
     publish(&hub.hub, 0..MESSAGES / 2).await;
@@ -68,7 +68,10 @@ async fn each_message_comes_once_and_in_order_over_cuts_with_manual_ack() {
 async fn a_watcher_gets_each_broadcast_once_and_in_order_over_cuts() {
     let hub = TestHub::start();
     let (_, c, _) = hub.with_listener().await;
-    let proxy = Proxy::start(hub.address, |_| Fate::answer(fastrand::usize(0..6_000))).await;
+    let proxy = Proxy::start(hub.address, |number| {
+        Fate::answer(fastrand::Rng::with_seed(number as u64).usize(0..6_000))
+    })
+    .await;
     let mut events = http(proxy.address).watch(&c, WatchOptions::default());
     connected(&mut events).await;
     publish(&hub.hub, 0..MESSAGES).await;

@@ -30,11 +30,12 @@ fn message(number: u64) -> Message {
     Message::of("n", &number).unwrap()
 }
 
-/// Cut after some bytes, on either side.
-fn random(bytes: usize) -> Fate {
-    match fastrand::bool() {
-        true => Fate::answer(fastrand::usize(0..bytes)),
-        false => Fate::request(fastrand::usize(0..bytes)),
+/// Cut after some bytes, on either side; the same each time for the same connection.
+fn random(connection: usize, bytes: usize) -> Fate {
+    let mut random = fastrand::Rng::with_seed(connection as u64);
+    match random.bool() {
+        true => Fate::answer(random.usize(0..bytes)),
+        false => Fate::request(random.usize(0..bytes)),
     }
 }
 
@@ -62,7 +63,7 @@ async fn an_answer_that_is_cut_at_any_byte_doubles_nothing() {
 async fn a_request_or_answer_that_is_cut_anywhere_loses_and_doubles_nothing() {
     let hub = TestHub::start();
     let (direct, c, l) = hub.with_listener().await;
-    let proxy = Proxy::start(hub.address, |_| random(60_000)).await;
+    let proxy = Proxy::start(hub.address, |connection| random(connection, 40_000)).await;
     let client = stubborn(&proxy);
     let numbers: Vec<u64> = (0..20_000).collect();
     for batch in numbers.chunks(400) {
