@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use eric_client::{ChannelId, HttpClient, ListenerId, Message, MessageId, MessageType, SenderId};
 use eric_protocol::message::one;
-use eric_sse::limits::{BATCH_MESSAGES_MAX, HTTP_BODY_BYTES_MAX};
+use eric_sse::limits::{BATCH_MESSAGES_MAX, HTTP_BODY_BYTES_MAX, MESSAGE_BYTES_MAX};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -19,6 +19,8 @@ use crate::payload::payload;
 use crate::target::{Door, Target, beyond_the_socket};
 use crate::{Failure, block_on};
 
+/// Bytes of a line, with its end: the largest message, and what may stand around it.
+const LINE_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;
 /// Messages of one request.
 const BATCH_MESSAGES: usize = 5_000;
 /// Bytes of messages of one request; ids are added to them.
@@ -198,30 +200,24 @@ struct Piece {
     bytes: usize,
 }
 
-/// Reads messages as fast as they are taken, and hands them on as soon as no more can be read at once.
+/// Reads messages as fast as they are taken, and hands them on as soon as no more can be read at once. What is before
+/// a bad line is handed on, so that what follows can be sent again from there.
 fn read(reader: impl Read, pieces: &mpsc::Sender<anyhow::Result<Piece>>) {
     let mut reader = BufReader::with_capacity(1 << 20, reader);
     let mut piece = Piece { messages: Vec::new(), bytes: 0 };
-    let mut text = String::new();
     for line in 1_u64.. {
-        text.clear();
-        let read = reader.read_line(&mut text).with_context(|| format!("cannot read line {line}"));
-        match read {
-            Ok(0) => break,
-            Ok(bytes) => piece.bytes += bytes,
-            Err(error) => return drop(pieces.blocking_send(Err(error))),
-        }
-        if !text.trim().is_empty() {
-            match one(&text, None) {
-                Ok(publish) => piece.messages.push(publish.message),
-                Err(problem) => {
-                    let error = anyhow::anyhow!("line {line}: {}", problem.detail);
-                    // What is before the bad line is published, so that what follows can be sent again from there.
-                    let _ = pieces.blocking_send(Ok(piece));
-                    return drop(pieces.blocking_send(Err(error)));
-                }
+        let message = match read_line(&mut reader).with_context(|| format!("line {line}")) {
+            Ok(Some(Line { message, bytes })) => {
+                piece.bytes += bytes;
+                message
             }
-        }
+            end => {
+                let _ = pieces.blocking_send(Ok(piece));
+                let _ = end.map_err(|error| pieces.blocking_send(Err(error)));
+                return;
+            }
+        };
+        piece.messages.extend(message);
         let is_full = piece.messages.len() >= PIECE_MESSAGES || piece.bytes >= BATCH_BYTES / 8;
         if is_full || reader.buffer().is_empty() {
             let full = std::mem::replace(&mut piece, Piece { messages: Vec::new(), bytes: 0 });
@@ -230,7 +226,25 @@ fn read(reader: impl Read, pieces: &mpsc::Sender<anyhow::Result<Piece>>) {
             }
         }
     }
-    let _ = pieces.blocking_send(Ok(piece));
+}
+
+/// A line that was read; a blank one holds nothing.
+struct Line {
+    message: Option<Message>,
+    bytes: usize,
+}
+
+/// The next line; none at the end.
+fn read_line(reader: &mut impl BufRead) -> anyhow::Result<Option<Line>> {
+    let mut text = String::new();
+    // One byte more than a line may have tells that it has too many.
+    let bytes = reader.take(LINE_BYTES_MAX as u64 + 1).read_line(&mut text)?;
+    anyhow::ensure!(bytes <= LINE_BYTES_MAX, "it has more than line_bytes_max={LINE_BYTES_MAX} bytes");
+    if text.trim().is_empty() {
+        return Ok((bytes > 0).then_some(Line { message: None, bytes }));
+    }
+    let publish = one(&text, None).map_err(|problem| anyhow::anyhow!(problem.detail))?;
+    Ok(Some(Line { message: Some(publish.message), bytes }))
 }
 
 async fn all(hub: &HttpClient, address: &Address, source: Source) -> Result<(), Failure> {
@@ -289,4 +303,48 @@ async fn all(hub: &HttpClient, address: &Address, source: Source) -> Result<(), 
     let mut output = Output::new();
     output.done(&sentence, &json!({"messages": published, "last": last}))?;
     Ok(output.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many messages are read of `text`, and why no more.
+    fn outcome(text: Vec<u8>) -> (usize, Option<String>) {
+        let (sender, mut pieces) = mpsc::channel(PIECES_WAITING);
+        let reading = std::thread::spawn(move || read(io::Cursor::new(text), &sender));
+        let (mut messages, mut error) = (0, None);
+        while let Some(piece) = pieces.blocking_recv() {
+            match piece {
+                Ok(piece) => messages += piece.messages.len(),
+                Err(why) => error = Some(format!("{why:#}")),
+            }
+        }
+        reading.join().unwrap();
+        (messages, error)
+    }
+
+    #[test]
+    fn a_line_has_at_most_32_mib() {
+        let of_bytes = |bytes: usize| {
+            let mut line = br#"{"type":"t"}"#.to_vec();
+            line.resize(bytes - 1, b' ');
+            line.push(b'\n');
+            line
+        };
+        assert_eq!(outcome(of_bytes(LINE_BYTES_MAX)), (1, None));
+        let (messages, error) = outcome(of_bytes(LINE_BYTES_MAX + 1));
+        assert_eq!(messages, 0);
+        assert!(error.unwrap().starts_with("line 1: it has more than line_bytes_max="));
+    }
+
+    #[test]
+    fn what_is_before_a_bad_line_is_read_and_blank_lines_are_nothing() {
+        let text = b"{\"type\":\"a\"}\n\n \t\r\n{\"type\":\"b\"}\n{\"kind\":1}\n{\"type\":\"c\"}".to_vec();
+        let (messages, error) = outcome(text);
+        assert_eq!(messages, 2);
+        assert!(error.unwrap().starts_with("line 5: body: unknown field `kind`"));
+        assert_eq!(outcome(b"{\"type\":\"without an end\"}".to_vec()), (1, None));
+        assert!(outcome(b"\xff\n".to_vec()).1.unwrap().contains("line 1"));
+    }
 }
