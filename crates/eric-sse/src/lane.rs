@@ -28,6 +28,15 @@ impl fmt::Display for Lane {
     }
 }
 
+/// A lane that is open, and whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenLane {
+    /// The lane.
+    pub lane: Lane,
+    /// The lane of the listener's channel; none where this is a channel's own.
+    pub channel: Option<Lane>,
+}
+
 /// What an engine tells about a lane at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LaneInfo {

@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::entry::{Entry, Offset, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::IdempotencyKey;
-use crate::lane::{Lane, LaneInfo, Retention, Span};
+use crate::lane::{Lane, LaneInfo, OpenLane, Retention, Span};
 use crate::limits::{READ_BYTES_MAX, READ_ENTRIES_MAX};
 use crate::message::Message;
 
@@ -59,6 +59,10 @@ pub trait Log {
 
     /// What is kept of `lane`.
     fn lane(&self, lane: Lane) -> BoxFuture<'_, Result<LaneInfo>>;
+
+    /// The lanes that are open, in the order of their numbers. A hub asks once, when it starts, to find what a crash
+    /// left between the log and its own records.
+    fn lanes(&self) -> Vec<OpenLane>;
 }
 
 /// A message on its way into the log.

@@ -101,6 +101,8 @@ faults! {
     IgnoresNewRetention => "new_retention_is_in_force_at_once",
     /// A flooded mailbox evicts the channel's entries too.
     FloodsOthers => "a_flooded_mailbox_evicts_only_its_own",
+    /// The lanes of listeners are not listed.
+    ListsChannelsOnly => "open_lanes_are_listed_with_whose_they_are",
     /// A removed lane can still be used.
     KeepsRemovedLanes => "a_listener_that_left_is_forgotten",
 

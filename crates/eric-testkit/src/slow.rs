@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use eric_sse::cursor::{Commit, Committed, Conflict, Cursor, Cursors, Fence, Joined, Lease};
 use eric_sse::engine::{Durability, Engine, Feed};
-use eric_sse::lane::{Lane, LaneInfo, Retention, Span};
+use eric_sse::lane::{Lane, LaneInfo, OpenLane, Retention, Span};
 use eric_sse::log::{BoxFuture, Budget, Log, NewEntry, Page, Taken, Ticket};
 use eric_sse::{Offset, Position, Result};
 
@@ -96,6 +96,10 @@ impl Log for SlowEngine {
 
     fn lane(&self, lane: Lane) -> BoxFuture<'_, Result<LaneInfo>> {
         late_read(async move { self.0.lane(lane).await })
+    }
+
+    fn lanes(&self) -> Vec<OpenLane> {
+        self.0.lanes()
     }
 }
 

@@ -22,7 +22,7 @@ use crate::cursor::Fence;
 use crate::engine::{Durability, Engine, Feed, FeedEvent};
 use crate::entry::{Entry, Epoch, Offset, Position};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lane::{Lane, LaneInfo, Overflow, Retention, Span};
+use crate::lane::{Lane, LaneInfo, OpenLane, Overflow, Retention, Span};
 use crate::log::{BoxFuture, Budget, Log, NewEntry, Page, Taken, Ticket};
 
 /// Keeps a hub's log in memory; it is gone with the process.
@@ -191,6 +191,18 @@ impl Log for MemoryEngine {
 
     fn lane(&self, lane: Lane) -> BoxFuture<'_, Result<LaneInfo>> {
         Box::pin(std::future::ready(self.look(lane, |state| Ok(state.keep(lane)?.info()))))
+    }
+
+    fn lanes(&self) -> Vec<OpenLane> {
+        let state = self.state.lock();
+        let channels = state.channels.keys().map(|lane| OpenLane { lane: *lane, channel: None });
+        let listeners = state
+            .listeners
+            .iter()
+            .map(|(lane, listener)| OpenLane { lane: *lane, channel: Some(listener.channel) });
+        let mut lanes: Vec<OpenLane> = channels.chain(listeners).collect();
+        lanes.sort_unstable_by_key(|open| open.lane);
+        lanes
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a broken engine does to its log.
 
-use eric_sse::lane::{Lane, LaneInfo, Overflow, Retention, Span};
+use eric_sse::lane::{Lane, LaneInfo, OpenLane, Overflow, Retention, Span};
 use eric_sse::log::{BoxFuture, Budget, Log, NewEntry, Page, Taken, Ticket};
 use eric_sse::{Entry, ErrorKind, Offset, Position, Result};
 
@@ -215,5 +215,14 @@ impl Log for BrokenEngine {
 
     fn lane(&self, lane: Lane) -> BoxFuture<'_, Result<LaneInfo>> {
         self.inner.lane(lane)
+    }
+
+    fn lanes(&self) -> Vec<OpenLane> {
+        match self.fault {
+            Fault::ListsChannelsOnly => {
+                self.inner.lanes().into_iter().filter(|open| open.channel.is_none()).collect()
+            }
+            _ => self.inner.lanes(),
+        }
     }
 }

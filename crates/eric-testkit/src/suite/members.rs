@@ -15,6 +15,7 @@ checks![
     streams_end_when_their_channel_is_removed,
     a_listener_that_is_made_again_gets_no_mail_of_its_predecessor,
     a_channel_that_is_made_again_is_empty,
+    open_lanes_are_listed_with_whose_they_are,
     dispatches_that_race_with_a_removal_are_taken_or_refused,
 ];
 
@@ -139,6 +140,21 @@ async fn a_channel_that_is_made_again_is_empty(rig: &Rig<'_>) -> Checked {
     let earliest = Subscribe { from: ReadFrom::Earliest, ..Subscribe::default() };
     let mut bob = channel.subscribe(&id("bob"), earliest).await?;
     ensure_eq!(seen(&drain(&hub, &mut bob).await?), ["3"], "what a new listener saw");
+    Ok(())
+}
+
+async fn open_lanes_are_listed_with_whose_they_are(rig: &Rig<'_>) -> Checked {
+    let seam = rig.engine();
+    let (a, b) = (seam.open().await?, seam.open().await?);
+    let (of_a, gone, of_b) = (seam.join(a).await?, seam.join(a).await?, seam.join(b).await?);
+    seam.engine.leave(gone).await?;
+    let mut expected = vec![(a, None), (b, None), (of_a, Some(a)), (of_b, Some(b))];
+    expected.sort_unstable_by_key(|(lane, _)| *lane);
+    let listed = || seam.engine.lanes().into_iter().map(|open| (open.lane, open.channel)).collect::<Vec<_>>();
+    ensure_eq!(listed(), expected, "the open lanes");
+    seam.engine.close(a).await?;
+    expected.retain(|(lane, channel)| *lane != a && *channel != Some(a));
+    ensure_eq!(listed(), expected, "the open lanes after a channel was closed");
     Ok(())
 }
 
