@@ -1,5 +1,6 @@
 //! What keeps a hub's log: the traits together, and what an engine tells the hub.
 
+pub mod lanes;
 pub mod memory;
 
 use std::fmt;

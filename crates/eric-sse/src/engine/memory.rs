@@ -3,26 +3,19 @@
 //! One short lock around everything; a change is committed, and told to the feed in order, before its call
 //! returns, so every ticket is ready at first poll. Followers are woken after the lock is let go.
 
-mod cursors;
-mod dedup;
-mod keep;
-mod trimmed;
-
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustc_hash::{FxHashMap, FxHashSet};
 
-use self::cursors::Readers;
-use self::dedup::{Dedup, Known};
-use self::keep::Keep;
 use crate::clock::Clock;
-use crate::cursor::Fence;
+use crate::cursor::{Commit, Committed, Conflict, Cursor, Cursors, Fence, Joined, Lease};
+use crate::engine::lanes::{Kept, Lanes, Shelf, Upto, lanes_of};
 use crate::engine::{Durability, Engine, Feed, FeedEvent};
 use crate::entry::{Entry, Epoch, Offset, Position};
-use crate::error::{Error, ErrorKind, Result};
-use crate::lane::{Lane, LaneInfo, OpenLane, Overflow, Retention, Span};
+use crate::error::Result;
+use crate::lane::{Lane, LaneInfo, OpenLane, Retention, Span};
 use crate::log::{BoxFuture, Budget, Log, NewEntry, Page, Taken, Ticket};
 
 /// Keeps a hub's log in memory; it is gone with the process.
@@ -38,55 +31,20 @@ use crate::log::{BoxFuture, Budget, Log, NewEntry, Page, Taken, Ticket};
 pub struct MemoryEngine {
     clock: Arc<dyn Clock>,
     feed: Mutex<Option<Arc<dyn Feed>>>,
-    state: Mutex<State>,
-}
-
-struct State {
-    epoch: Epoch,
-    tail: Offset,
-    lanes_opened: u64,
-    fences_issued: u64,
-    channels: FxHashMap<Lane, ChannelLane>,
-    listeners: FxHashMap<Lane, ListenerLane>,
-    dedup: Dedup,
-}
-
-struct ChannelLane {
-    keep: Keep,
-    retention: Retention,
-    readers: Readers,
-    listeners: FxHashSet<Lane>,
-}
-
-struct ListenerLane {
-    keep: Keep,
-    channel: Lane,
-    floor: Offset,
-    cursor: Offset,
-    /// Entries that were ever in its lane up to the cursor.
-    finished: u64,
-    lease: Option<Fence>,
+    lanes: Mutex<Lanes<Entries>>,
 }
 
 impl MemoryEngine {
     /// An empty engine in an epoch of its own.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let state = State {
-            epoch: Epoch::generate(),
-            tail: Offset::ZERO,
-            lanes_opened: 0,
-            fences_issued: 0,
-            channels: FxHashMap::default(),
-            listeners: FxHashMap::default(),
-            dedup: Dedup::default(),
-        };
-        Self { clock, feed: Mutex::new(None), state: Mutex::new(state) }
+        let lanes = Lanes::new(Epoch::generate(), Offset::ZERO, 0, 0);
+        Self { clock, feed: Mutex::new(None), lanes: Mutex::new(lanes) }
     }
 
     /// Runs `change` under the lock with the feed, then wakes whom it concerns.
-    fn change<T>(&self, change: impl FnOnce(&mut State, &dyn Feed) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut Lanes<Entries>, &dyn Feed) -> T) -> T {
         let feed = self.feed.lock().clone();
-        let answer = change(&mut self.state.lock(), feed.as_deref().unwrap_or(&Nobody));
+        let answer = change(&mut self.lanes.lock(), feed.as_deref().unwrap_or(&Nobody));
         if let Some(feed) = feed {
             feed.settle();
         }
@@ -94,11 +52,25 @@ impl MemoryEngine {
     }
 
     /// Runs `read` under the lock, with what is too old in `lane` gone.
-    fn look<T>(&self, lane: Lane, read: impl FnOnce(&State) -> Result<T>) -> Result<T> {
-        self.change(|state, feed| {
-            state.enforce(lane, self.clock.now().as_ms(), feed);
-            read(state)
+    fn look<T>(&self, lane: Lane, read: impl FnOnce(&Lanes<Entries>) -> Result<T>) -> Result<T> {
+        let now_ms = self.now_ms();
+        self.change(|lanes, feed| {
+            enforce(lanes, [lane], now_ms, feed);
+            read(lanes)
         })
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock.now().as_ms()
+    }
+}
+
+/// Lets go of what the rules of `which` no longer keep, and says so.
+fn enforce(lanes: &mut Lanes<Entries>, which: impl IntoIterator<Item = Lane>, now_ms: u64, feed: &dyn Feed) {
+    for lane in which {
+        if let Some(gone) = lanes.enforce(lane, now_ms, |_, _| ()) {
+            feed.event(FeedEvent::Trimmed { lane, to: gone.to, unread: gone.unread });
+        }
     }
 }
 
@@ -126,257 +98,195 @@ impl Engine for MemoryEngine {
 
 impl Log for MemoryEngine {
     fn tail(&self) -> Position {
-        let state = self.state.lock();
-        Position { epoch: state.epoch, offset: state.tail }
+        self.lanes.lock().shown()
     }
 
     fn open(&self, retention: Retention) -> Ticket<Lane> {
-        let mut state = self.state.lock();
-        let lane = state.number_lane();
-        let channel = ChannelLane {
-            keep: Keep::default(),
-            retention,
-            readers: Readers::default(),
-            listeners: FxHashSet::default(),
-        };
-        state.channels.insert(lane, channel);
-        Ticket::ready(Ok(lane))
+        Ticket::ready(Ok(self.lanes.lock().open(retention)))
     }
 
     fn retain(&self, channel: Lane, retention: Retention) -> Ticket<()> {
-        let now_ms = self.clock.now().as_ms();
-        Ticket::ready(self.change(|state, feed| {
-            let lane = state.channels.get_mut(&channel).ok_or_else(|| gone(channel))?;
-            lane.retention = retention;
-            let lanes: Vec<Lane> = lane.listeners.iter().copied().chain([channel]).collect();
-            for lane in lanes {
-                state.enforce(lane, now_ms, feed);
-            }
+        let now_ms = self.now_ms();
+        Ticket::ready(self.change(|lanes, feed| {
+            let due = lanes.retain(channel, retention)?;
+            enforce(lanes, due, now_ms, feed);
             Ok(())
         }))
     }
 
     fn close(&self, channel: Lane) -> Ticket<()> {
-        Ticket::ready(self.change(|state, feed| {
-            for listener in state.channels.remove(&channel).into_iter().flat_map(|lane| lane.listeners) {
-                state.listeners.remove(&listener);
-                feed.event(FeedEvent::Removed { lane: listener });
+        Ticket::ready(self.change(|lanes, feed| {
+            for (lane, _) in lanes.close(channel) {
+                feed.event(FeedEvent::Removed { lane });
             }
-            feed.event(FeedEvent::Removed { lane: channel });
             Ok(())
         }))
     }
 
     fn submit(&self, batch: Vec<NewEntry>) -> Ticket<Vec<Taken>> {
-        let now_ms = self.clock.now().as_ms();
-        Ticket::ready(self.change(|state, feed| state.submit(batch, now_ms, feed)))
+        let now_ms = self.now_ms();
+        Ticket::ready(self.change(|lanes, feed| {
+            let touched = lanes_of(&batch);
+            enforce(lanes, touched.clone(), now_ms, feed);
+            let admitted = lanes.admit(batch, now_ms)?;
+            let entries: Vec<Entry> = admitted.entries.into_iter().map(|new| new.entry).collect();
+            for entry in &entries {
+                lanes.keep(entry.lane(), entry.into(), entry.clone());
+            }
+            lanes.show(lanes.tail());
+            if !entries.is_empty() {
+                feed.event(FeedEvent::Appended(&entries));
+            }
+            enforce(lanes, touched, now_ms, feed);
+            Ok(admitted.taken)
+        }))
     }
 
     fn read(&self, lane: Lane, after: Offset, budget: Budget) -> BoxFuture<'_, Result<Page>> {
-        let page = self.look(lane, |state| {
-            let keep = state.keep(lane)?;
-            let (entries, reached) = keep.read(after, budget);
-            let searched_to = reached.unwrap_or(state.tail);
-            Ok(Page { entries, searched_to, trimmed_to: keep.trimmed_to() })
+        let page = self.look(lane, |lanes| {
+            let (shelf, trimmed_to) = lanes.shelf(lane)?;
+            let (entries, reached) = shelf.read(after, budget);
+            let searched_to = reached.unwrap_or(lanes.shown().offset);
+            Ok(Page { entries, searched_to, trimmed_to })
         });
         Box::pin(std::future::ready(page))
     }
 
     fn span(&self, lane: Lane, after: Offset, to: Offset) -> BoxFuture<'_, Result<Span>> {
-        Box::pin(std::future::ready(self.look(lane, |state| {
-            let mark = |offset| state.mark(lane, offset);
-            Ok(state.keep(lane)?.span(after, to, mark))
-        })))
+        Box::pin(std::future::ready(self.look(lane, |lanes| lanes.span(lane, after, to))))
     }
 
     fn lane(&self, lane: Lane) -> BoxFuture<'_, Result<LaneInfo>> {
-        Box::pin(std::future::ready(self.look(lane, |state| Ok(state.keep(lane)?.info()))))
+        Box::pin(std::future::ready(self.look(lane, |lanes| lanes.info(lane))))
     }
 
     fn lanes(&self) -> Vec<OpenLane> {
-        let state = self.state.lock();
-        let channels = state.channels.keys().map(|lane| OpenLane { lane: *lane, channel: None });
-        let listeners = state
-            .listeners
-            .iter()
-            .map(|(lane, listener)| OpenLane { lane: *lane, channel: Some(listener.channel) });
-        let mut lanes: Vec<OpenLane> = channels.chain(listeners).collect();
-        lanes.sort_unstable_by_key(|open| open.lane);
-        lanes
+        self.lanes.lock().list()
     }
 }
 
-impl State {
-    fn number_lane(&mut self) -> Lane {
-        self.lanes_opened += 1;
-        Lane::new(self.lanes_opened)
+impl Cursors for MemoryEngine {
+    fn join(&self, channel: Lane) -> Ticket<Joined> {
+        Ticket::ready(self.lanes.lock().join(channel))
     }
 
-    fn keep(&self, lane: Lane) -> Result<&Keep> {
-        let channel = self.channels.get(&lane).map(|channel| &channel.keep);
-        channel.or_else(|| self.listeners.get(&lane).map(|listener| &listener.keep)).ok_or_else(|| gone(lane))
+    fn leave(&self, listener: Lane) -> Ticket<()> {
+        let now_ms = self.now_ms();
+        Ticket::ready(self.change(|lanes, feed| {
+            let Some((channel, _)) = lanes.leave(listener) else { return Ok(()) };
+            feed.event(FeedEvent::Removed { lane: listener });
+            enforce(lanes, [channel], now_ms, feed);
+            Ok(())
+        }))
     }
 
-    fn keep_mut(&mut self, lane: Lane) -> Result<&mut Keep> {
-        let channel = self.channels.get_mut(&lane).map(|channel| &mut channel.keep);
-        channel
-            .or_else(|| self.listeners.get_mut(&lane).map(|listener| &mut listener.keep))
-            .ok_or_else(|| gone(lane))
+    fn lease(&self, listener: Lane, conflict: Conflict) -> Ticket<Lease> {
+        Ticket::ready(self.change(|lanes, feed| {
+            let lease = lanes.lease(listener, conflict)?;
+            feed.event(FeedEvent::LeaseTaken { listener, fence: lease.fence });
+            Ok(lease)
+        }))
     }
 
-    /// How many entries were ever in `lane` up to `offset`, where a cursor stands there and so remembers it.
-    fn mark(&self, lane: Lane, offset: Offset) -> Option<u64> {
-        match self.listeners.get(&lane) {
-            Some(listener) => (listener.cursor == offset).then_some(listener.finished),
-            None => self.channels.get(&lane)?.readers.mark(offset),
-        }
+    fn release(&self, listener: Lane, fence: Fence) -> Ticket<()> {
+        self.lanes.lock().release(listener, fence);
+        Ticket::ready(Ok(()))
     }
 
-    /// The offset and count up to which everybody has finished `lane`, its retention, and its limits in force.
-    fn rules(&self, lane: Lane) -> Option<(u64, keep::Rules)> {
-        if let Some(channel) = self.channels.get(&lane) {
-            let finished = channel.readers.finished().unwrap_or(channel.keep.total());
-            return Some((finished, keep::Rules::of_channel(&channel.retention)));
-        }
-        let listener = self.listeners.get(&lane)?;
-        let channel = self.channels.get(&listener.channel)?;
-        Some((listener.finished, keep::Rules::of_listener(&channel.retention)))
-    }
-
-    /// Lets go of what the lane's rules no longer keep.
-    fn enforce(&mut self, lane: Lane, now_ms: u64, feed: &dyn Feed) {
-        let Some((finished, rules)) = self.rules(lane) else { return };
-        let Ok(keep) = self.keep_mut(lane) else { return };
-        if let Some(trimmed) = keep.enforce(finished, &rules, now_ms) {
-            feed.event(FeedEvent::Trimmed { lane, to: trimmed.to, unread: trimmed.unread });
-        }
-    }
-
-    fn submit(&mut self, batch: Vec<NewEntry>, now_ms: u64, feed: &dyn Feed) -> Result<Vec<Taken>> {
-        self.dedup.forget_old(now_ms);
-        let mut lanes: Vec<Lane> = batch.iter().map(|new| new.lane).collect();
-        lanes.sort_unstable();
-        lanes.dedup();
-        for lane in &lanes {
-            self.keep(*lane)?;
-            self.enforce(*lane, now_ms, feed);
-        }
-        let firsts = self.firsts(&batch)?;
-        for lane in &lanes {
-            self.admit(*lane, &batch, &firsts)?;
-        }
-        // Nothing can fail from here on.
-        let mut taken: Vec<Taken> = Vec::with_capacity(batch.len());
-        let mut appended = Vec::with_capacity(batch.len());
-        for (new, first) in batch.into_iter().zip(firsts) {
-            let position = match first {
-                First::Before(offset) => Position { epoch: self.epoch, offset },
-                First::InBatch(index) => taken[index].position,
-                First::Now(digest) => {
-                    self.tail = self.tail.next();
-                    let position = Position { epoch: self.epoch, offset: self.tail };
-                    if let (Some(key), Some(digest)) = (new.key, digest) {
-                        self.dedup.remember(new.lane, key, digest, self.tail, now_ms);
-                    }
-                    let entry = Entry::new(position, new.lane, new.taken_at, new.message);
-                    self.keep_mut(new.lane)?.push(entry.clone());
-                    appended.push(entry);
-                    position
-                }
-            };
-            taken.push(Taken { position, first: matches!(first, First::Now(_)) });
-        }
-        if !appended.is_empty() {
-            feed.event(FeedEvent::Appended(&appended));
-        }
-        for lane in lanes {
-            self.enforce(lane, now_ms, feed);
-        }
-        Ok(taken)
-    }
-
-    /// For each message of the batch, which one was first with its key.
-    fn firsts(&self, batch: &[NewEntry]) -> Result<Vec<First>> {
-        let mut in_batch = FxHashMap::default();
-        let first = |(index, new): (usize, &NewEntry)| {
-            let Some(key) = &new.key else { return Ok(First::Now(None)) };
-            let digest = new.message.digest();
-            let (first, known_digest) = match self.dedup.recall(new.lane, key) {
-                Some(Known { offset, digest, .. }) => (First::Before(offset), digest),
-                None => match in_batch.get(&(new.lane, key.clone())) {
-                    Some((index, digest)) => (First::InBatch(*index), *digest),
-                    None => {
-                        in_batch.insert((new.lane, key.clone()), (index, digest));
-                        (First::Now(Some(digest)), digest)
-                    }
-                },
-            };
-            if known_digest == digest {
-                return Ok(first);
+    fn commit(&self, commits: Vec<Commit>) -> Ticket<Vec<Result<Committed>>> {
+        let now_ms = self.now_ms();
+        let answer = |lanes: &mut Lanes<Entries>, feed: &dyn Feed, commit: &Commit| {
+            let (committed, moved) = lanes.commit(commit)?;
+            if let Some(moved) = moved {
+                enforce(lanes, [moved.channel, moved.listener], now_ms, feed);
             }
-            Err(Error::new(
-                ErrorKind::KeyReused,
-                format!("key={key} was used for a message with other content"),
-            ))
+            Ok(committed)
         };
-        batch.iter().enumerate().map(first).collect()
+        Ticket::ready(Ok(
+            self.change(|lanes, feed| commits.iter().map(|commit| answer(lanes, feed, commit)).collect())
+        ))
     }
 
-    /// Whether the new messages of the batch may go to `lane`.
-    fn admit(&self, lane: Lane, batch: &[NewEntry], firsts: &[First]) -> Result<()> {
-        let Some((finished, rules)) = self.rules(lane) else { return Err(gone(lane)) };
-        let news = batch
-            .iter()
-            .zip(firsts)
-            .filter(|(new, first)| new.lane == lane && matches!(first, First::Now(_)));
-        let (mut messages, mut bytes) = (0, 0);
-        for (new, _) in news {
-            messages += 1;
-            bytes += new.message.bytes() as u64;
-            if new.message.bytes() as u64 > rules.max_bytes {
-                let (name, max) = (rules.max_bytes_name, rules.max_bytes);
-                let text = format!("message has {} bytes, more than {name}={max} keeps", new.message.bytes());
-                return Err(Error::limit_exceeded(name, text));
-            }
-        }
-        if rules.overflow == Overflow::DropOldest || messages == 0 {
-            return Ok(());
-        }
-        let (unread, unread_bytes) = self.keep(lane)?.unread(finished);
-        let (name, max) = if unread + messages > rules.max_messages {
-            (rules.max_messages_name, rules.max_messages)
-        } else if unread_bytes + bytes > rules.max_bytes {
-            (rules.max_bytes_name, rules.max_bytes)
-        } else {
-            return Ok(());
-        };
-        let error = Error::limit_exceeded(name, format!("{name}={max} is reached with unread messages"));
-        let holder = match self.channels.get(&lane) {
-            Some(channel) => channel.readers.holder(),
-            None => Some(lane),
-        };
-        Err(match holder {
-            Some(holder) => error.held_by(holder),
-            None => error,
-        })
+    fn load(&self, listener: Lane) -> BoxFuture<'_, Result<Cursor>> {
+        Box::pin(std::future::ready(self.lanes.lock().cursor(listener)))
     }
-}
-
-/// Which message was first with a key.
-#[derive(Debug, Clone, Copy)]
-enum First {
-    /// This one; with the digest of its content, where it has a key.
-    Now(Option<u128>),
-    Before(Offset),
-    InBatch(usize),
-}
-
-fn gone(lane: Lane) -> Error {
-    Error::new(ErrorKind::Closed, format!("lane={lane} was removed"))
 }
 
 impl fmt::Debug for MemoryEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryEngine").finish_non_exhaustive()
+    }
+}
+
+/// The entries of one lane themselves.
+#[derive(Debug, Default)]
+struct Entries {
+    kept: VecDeque<(Entry, u64)>,
+    /// Bytes of all entries that were ever put here and taken away.
+    gone_bytes: u64,
+}
+
+impl Entries {
+    /// Bytes of all entries that were ever put here, up to the one before `index`.
+    fn bytes_before(&self, index: usize) -> u64 {
+        index.checked_sub(1).map_or(self.gone_bytes, |before| self.kept[before].1)
+    }
+
+    /// Kept entries after `after` within `budget`; and how far that searched, none where it reached the end.
+    fn read(&self, after: Offset, budget: Budget) -> (Vec<Entry>, Option<Offset>) {
+        let first = self.kept.partition_point(|(entry, _)| entry.offset() <= after);
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for (entry, _) in self.kept.range(first..) {
+            let is_full = entries.len() >= budget.entries || bytes >= budget.bytes;
+            if is_full && !entries.is_empty() {
+                let reached = entries.last().map(Entry::offset);
+                return (entries, reached);
+            }
+            bytes += entry.bytes();
+            entries.push(entry.clone());
+        }
+        (entries, None)
+    }
+}
+
+impl Shelf for Entries {
+    type Item = Entry;
+
+    fn push(&mut self, kept: Kept, item: Entry) {
+        let bytes_through = self.bytes_before(self.kept.len()) + kept.bytes;
+        self.kept.push_back((item, bytes_through));
+    }
+
+    fn pop(&mut self) -> Option<(Kept, Entry)> {
+        let first = self.first()?;
+        let (entry, bytes_through) = self.kept.pop_front()?;
+        self.gone_bytes = bytes_through;
+        Some((first, entry))
+    }
+
+    fn first(&self) -> Option<Kept> {
+        self.kept.front().map(|(entry, _)| entry.into())
+    }
+
+    fn last(&self) -> Option<Offset> {
+        self.kept.back().map(|(entry, _)| entry.offset())
+    }
+
+    fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes_before(self.kept.len()) - self.gone_bytes
+    }
+
+    fn upto(&self, offset: Offset) -> Upto {
+        let entries = self.kept.partition_point(|(entry, _)| entry.offset() <= offset);
+        let last = entries.checked_sub(1).map(|last| self.kept[last].0.offset());
+        Upto { entries, bytes: self.bytes_of(entries), last }
+    }
+
+    fn bytes_of(&self, count: usize) -> u64 {
+        self.bytes_before(count) - self.gone_bytes
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::restore::TrimmedState;
 use crate::entry::Offset;
 use crate::limits::TRIMMED_RUNS_MAX;
 
@@ -24,19 +25,45 @@ struct Run {
 
 impl Trimmed {
     pub(super) fn push(&mut self, offset: Offset) {
+        self.push_run(offset.get(), offset.get());
+    }
+
+    /// The entries from `first` to `last`, neighbours without a hole, were trimmed.
+    pub(super) fn push_run(&mut self, first: u64, last: u64) {
+        assert!(
+            first <= last && (self.total == 0 || first > self.to.get()),
+            "lanes are trimmed from their beginning"
+        );
         if self.total == 0 {
-            self.first = offset;
+            self.first = Offset::new(first);
         }
-        let number = offset.get();
         match self.runs.back_mut() {
-            Some(run) if run.last + 1 == number => run.last = number,
-            _ => self.runs.push_back(Run { first: number, last: number, before: self.total }),
+            Some(run) if run.last + 1 == first => run.last = last,
+            _ => self.runs.push_back(Run { first, last, before: self.total }),
         }
         if self.runs.len() > TRIMMED_RUNS_MAX {
             self.runs.pop_front();
         }
-        self.total += 1;
-        self.to = offset;
+        self.total += last - first + 1;
+        self.to = Offset::new(last);
+    }
+
+    /// What is remembered, to be written down.
+    pub(super) fn state(&self) -> TrimmedState {
+        let runs = self.runs.iter().map(|run| (run.first, run.last)).collect();
+        TrimmedState { total: self.total, first: self.first, to: self.to, runs }
+    }
+
+    /// Remembers what was written down.
+    pub(super) fn set(&mut self, state: &TrimmedState) {
+        let mut before = state.total - state.runs.iter().map(|(first, last)| last - first + 1).sum::<u64>();
+        let mut run = |(first, last): &(u64, u64)| {
+            let run = Run { first: *first, last: *last, before };
+            before += last - first + 1;
+            run
+        };
+        self.runs = state.runs.iter().map(&mut run).collect();
+        (self.total, self.first, self.to) = (state.total, state.first, state.to);
     }
 
     /// Entries that were trimmed.

@@ -1,0 +1,384 @@
+//! The rules of lanes, without a place to keep entries: which messages are taken, what their positions are, what
+//! is kept and for how long, how far listeners got. Plain code: no lock, no clock, no waiting.
+//!
+//! An engine that decides in its own process ([`memory`](super::memory), the embedded store) holds one [`Lanes`] and
+//! says through a [`Shelf`] how it finds an entry again. Changes are *planned* at once, in order, and seen by
+//! readers once the engine says that they are durable ([`Lanes::show`]).
+
+mod cursors;
+mod dedup;
+mod keep;
+mod restore;
+mod shelf;
+mod trimmed;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+pub use self::cursors::Moved;
+use self::cursors::Readers;
+use self::dedup::{Dedup, Known};
+pub use self::keep::LetGo;
+use self::keep::{Keep, Rules};
+pub use self::restore::{ChannelState, ListenerState, TrimmedState};
+pub use self::shelf::{Kept, Shelf, Upto};
+use crate::cursor::Fence;
+use crate::entry::{Entry, Epoch, Offset, Position};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::IdempotencyKey;
+use crate::lane::{Lane, LaneInfo, OpenLane, Overflow, Retention, Span};
+use crate::log::{NewEntry, Taken};
+
+/// The lanes of one hub, and the cursors of its listeners.
+#[derive(Debug)]
+pub struct Lanes<S> {
+    epoch: Epoch,
+    /// The last offset that was given.
+    tail: Offset,
+    /// The last entry that readers may see.
+    shown: Offset,
+    lanes_opened: u64,
+    fences_issued: u64,
+    channels: FxHashMap<Lane, ChannelLane<S>>,
+    listeners: FxHashMap<Lane, ListenerLane<S>>,
+    dedup: Dedup,
+}
+
+#[derive(Debug)]
+struct ChannelLane<S> {
+    keep: Keep<S>,
+    retention: Retention,
+    readers: Readers,
+    listeners: FxHashSet<Lane>,
+}
+
+#[derive(Debug)]
+struct ListenerLane<S> {
+    keep: Keep<S>,
+    channel: Lane,
+    floor: Offset,
+    cursor: Offset,
+    /// Entries that were ever in its lane up to the cursor.
+    finished: u64,
+    lease: Option<Fence>,
+    /// Where it stood when its epoch ended, until its cursor moves.
+    stale: Option<Box<Position>>,
+}
+
+/// A batch that was taken.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Where each message of the batch ended up.
+    pub taken: Vec<Taken>,
+    /// The entries that are new, in order; the engine hands each to [`Lanes::keep`].
+    pub entries: Vec<NewlyTaken>,
+}
+
+/// An entry that was just given its offset.
+#[derive(Debug)]
+pub struct NewlyTaken {
+    /// The entry.
+    pub entry: Entry,
+    /// Its key, with the digest of what was published under it.
+    pub key: Option<(IdempotencyKey, u128)>,
+}
+
+impl<S: Shelf> Lanes<S> {
+    /// No lanes, in `epoch`. `tail`, `lanes_opened` and `fences_issued` are what was given out before.
+    pub fn new(epoch: Epoch, tail: Offset, lanes_opened: u64, fences_issued: u64) -> Self {
+        Self {
+            epoch,
+            tail,
+            shown: tail,
+            lanes_opened,
+            fences_issued,
+            channels: FxHashMap::default(),
+            listeners: FxHashMap::default(),
+            dedup: Dedup::default(),
+        }
+    }
+
+    /// The present epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The last offset that was given, whether readers may see it or not.
+    pub fn tail(&self) -> Offset {
+        self.tail
+    }
+
+    /// The last position that readers may see.
+    pub fn shown(&self) -> Position {
+        Position { epoch: self.epoch, offset: self.shown }
+    }
+
+    /// Lets readers see everything up to `upto`.
+    pub fn show(&mut self, upto: Offset) {
+        assert!(self.shown <= upto && upto <= self.tail, "what is shown was taken, and stays shown");
+        self.shown = upto;
+    }
+
+    /// Opens a channel's lane.
+    pub fn open(&mut self, retention: Retention) -> Lane {
+        let lane = self.number_lane();
+        self.channels.insert(lane, ChannelLane::new(retention));
+        lane
+    }
+
+    /// Keeps a channel's lanes by `retention` from now on; [`Lanes::enforce`] is due for all that this returns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] where it was removed.
+    pub fn retain(&mut self, channel: Lane, retention: Retention) -> Result<Vec<Lane>> {
+        let lane = self.channels.get_mut(&channel).ok_or_else(|| gone(channel))?;
+        lane.retention = retention;
+        Ok(lane.listeners.iter().copied().chain([channel]).collect())
+    }
+
+    /// Removes a channel's lane and those of its listeners; returns what they kept, the channel's last.
+    pub fn close(&mut self, channel: Lane) -> Vec<(Lane, S)> {
+        let Some(closed) = self.channels.remove(&channel) else { return Vec::new() };
+        let listener = |lane| {
+            let removed = self.listeners.remove(&lane).expect("a channel's listeners are there");
+            (lane, removed.keep.shelf)
+        };
+        let mut removed: Vec<(Lane, S)> = closed.listeners.into_iter().map(listener).collect();
+        removed.sort_unstable_by_key(|(lane, _)| *lane);
+        removed.push((channel, closed.keep.shelf));
+        removed
+    }
+
+    /// Takes a batch, or nothing of it: repetitions are recognised, limits looked at, offsets given. [`Lanes::enforce`]
+    /// is due for its lanes before, and after it is shown.
+    ///
+    /// # Errors
+    /// As [`Log::submit`](crate::log::Log::submit).
+    pub fn admit(&mut self, batch: Vec<NewEntry>, now_ms: u64) -> Result<Admitted> {
+        self.dedup.forget_old(now_ms);
+        for lane in lanes_of(&batch) {
+            self.keep_of(lane)?;
+        }
+        let firsts = self.firsts(&batch)?;
+        for lane in lanes_of(&batch) {
+            self.check_limits(lane, &batch, &firsts)?;
+        }
+        // Nothing can fail from here on.
+        let mut taken: Vec<Taken> = Vec::with_capacity(batch.len());
+        let mut entries = Vec::with_capacity(batch.len());
+        for (new, first) in batch.into_iter().zip(firsts) {
+            let position = match first {
+                First::Before(offset) => Position { epoch: self.epoch, offset },
+                First::InBatch(index) => taken[index].position,
+                First::Now(digest) => {
+                    self.tail = self.tail.next();
+                    let position = Position { epoch: self.epoch, offset: self.tail };
+                    let key = new.key.zip(digest);
+                    if let Some((key, digest)) = &key {
+                        self.dedup.remember(new.lane, key, *digest, self.tail, now_ms);
+                    }
+                    let entry = Entry::new(position, new.lane, new.taken_at, new.message);
+                    entries.push(NewlyTaken { entry, key });
+                    position
+                }
+            };
+            taken.push(Taken { position, first: matches!(first, First::Now(_)) });
+        }
+        Ok(Admitted { taken, entries })
+    }
+
+    /// Puts an entry that was admitted where its lane keeps it.
+    pub fn keep(&mut self, lane: Lane, kept: Kept, item: S::Item) {
+        self.keep_mut(lane).expect("it was admitted to its lane").push(kept, item);
+    }
+
+    /// Lets go of what the lane's rules no longer keep, as far as it is shown; `gone` is told of each entry.
+    pub fn enforce(&mut self, lane: Lane, now_ms: u64, gone: impl FnMut(Kept, S::Item)) -> Option<LetGo> {
+        let (finished, rules) = self.rules(lane)?;
+        let shown = self.shown;
+        self.keep_mut(lane).ok()?.enforce(finished, &rules, now_ms, shown, gone)
+    }
+
+    /// What is kept of `lane`, and the last entry of it that was trimmed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] where it was removed.
+    pub fn shelf(&self, lane: Lane) -> Result<(&S, Offset)> {
+        self.keep_of(lane).map(|keep| (&keep.shelf, keep.trimmed.to()))
+    }
+
+    /// The same, to find entries elsewhere from now on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] where it was removed.
+    pub fn shelf_mut(&mut self, lane: Lane) -> Result<&mut S> {
+        self.keep_mut(lane).map(|keep| &mut keep.shelf)
+    }
+
+    /// What the stretch of `lane` after `after` up to `to` holds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] where it was removed.
+    pub fn span(&self, lane: Lane, after: Offset, to: Offset) -> Result<Span> {
+        Ok(self.keep_of(lane)?.span(after, to.min(self.shown), |offset| self.mark(lane, offset)))
+    }
+
+    /// What is kept of `lane`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] where it was removed.
+    pub fn info(&self, lane: Lane) -> Result<LaneInfo> {
+        self.keep_of(lane).map(|keep| keep.info(self.shown))
+    }
+
+    /// The lanes that are open, in the order of their numbers.
+    pub fn list(&self) -> Vec<OpenLane> {
+        let channels = self.channels.keys().map(|lane| OpenLane { lane: *lane, channel: None });
+        let of_listener = |(lane, listener): (&Lane, &ListenerLane<S>)| OpenLane {
+            lane: *lane,
+            channel: Some(listener.channel),
+        };
+        let mut lanes: Vec<OpenLane> = channels.chain(self.listeners.iter().map(of_listener)).collect();
+        lanes.sort_unstable_by_key(|open| open.lane);
+        lanes
+    }
+
+    /// How many idempotency keys were ever remembered, and how many of these, the oldest, are forgotten at `now_ms`.
+    pub fn keys(&mut self, now_ms: u64) -> (u64, u64) {
+        self.dedup.forget_old(now_ms);
+        self.dedup.counts()
+    }
+
+    fn number_lane(&mut self) -> Lane {
+        self.lanes_opened += 1;
+        Lane::new(self.lanes_opened)
+    }
+
+    fn keep_of(&self, lane: Lane) -> Result<&Keep<S>> {
+        let channel = self.channels.get(&lane).map(|channel| &channel.keep);
+        channel.or_else(|| self.listeners.get(&lane).map(|listener| &listener.keep)).ok_or_else(|| gone(lane))
+    }
+
+    fn keep_mut(&mut self, lane: Lane) -> Result<&mut Keep<S>> {
+        let channel = self.channels.get_mut(&lane).map(|channel| &mut channel.keep);
+        channel
+            .or_else(|| self.listeners.get_mut(&lane).map(|listener| &mut listener.keep))
+            .ok_or_else(|| gone(lane))
+    }
+
+    /// How many entries were ever in `lane` up to `offset`, where a cursor stands there and so remembers it.
+    fn mark(&self, lane: Lane, offset: Offset) -> Option<u64> {
+        match self.listeners.get(&lane) {
+            Some(listener) => (listener.cursor == offset).then_some(listener.finished),
+            None => self.channels.get(&lane)?.readers.mark(offset),
+        }
+    }
+
+    /// How many entries of `lane` everybody has finished, and its limits in force.
+    fn rules(&self, lane: Lane) -> Option<(u64, Rules)> {
+        if let Some(channel) = self.channels.get(&lane) {
+            let finished = channel.readers.finished().unwrap_or(channel.keep.total());
+            return Some((finished, Rules::of_channel(&channel.retention)));
+        }
+        let listener = self.listeners.get(&lane)?;
+        let channel = self.channels.get(&listener.channel)?;
+        Some((listener.finished, Rules::of_listener(&channel.retention)))
+    }
+
+    /// For each message of the batch, which one was first with its key.
+    fn firsts(&self, batch: &[NewEntry]) -> Result<Vec<First>> {
+        let mut in_batch = FxHashMap::default();
+        let first = |(index, new): (usize, &NewEntry)| {
+            let Some(key) = &new.key else { return Ok(First::Now(None)) };
+            let digest = new.message.digest();
+            let (first, known_digest) = match self.dedup.recall(new.lane, key) {
+                Some(Known { offset, digest, .. }) => (First::Before(offset), digest),
+                None => match in_batch.get(&(new.lane, key.clone())) {
+                    Some((index, digest)) => (First::InBatch(*index), *digest),
+                    None => {
+                        in_batch.insert((new.lane, key.clone()), (index, digest));
+                        (First::Now(Some(digest)), digest)
+                    }
+                },
+            };
+            if known_digest == digest {
+                return Ok(first);
+            }
+            Err(Error::new(
+                ErrorKind::KeyReused,
+                format!("key={key} was used for a message with other content"),
+            ))
+        };
+        batch.iter().enumerate().map(first).collect()
+    }
+
+    /// Whether the new messages of the batch may go to `lane`.
+    fn check_limits(&self, lane: Lane, batch: &[NewEntry], firsts: &[First]) -> Result<()> {
+        let Some((finished, rules)) = self.rules(lane) else { return Err(gone(lane)) };
+        let news = batch
+            .iter()
+            .zip(firsts)
+            .filter(|(new, first)| new.lane == lane && matches!(first, First::Now(_)));
+        let (mut messages, mut bytes) = (0, 0);
+        for (new, _) in news {
+            messages += 1;
+            bytes += new.message.bytes() as u64;
+            if new.message.bytes() as u64 > rules.max_bytes {
+                let (name, max) = (rules.max_bytes_name, rules.max_bytes);
+                let text = format!("message has {} bytes, more than {name}={max} keeps", new.message.bytes());
+                return Err(Error::limit_exceeded(name, text));
+            }
+        }
+        if rules.overflow == Overflow::DropOldest || messages == 0 {
+            return Ok(());
+        }
+        let (unread, unread_bytes) = self.keep_of(lane)?.unread(finished);
+        let (name, max) = if unread + messages > rules.max_messages {
+            (rules.max_messages_name, rules.max_messages)
+        } else if unread_bytes + bytes > rules.max_bytes {
+            (rules.max_bytes_name, rules.max_bytes)
+        } else {
+            return Ok(());
+        };
+        let error = Error::limit_exceeded(name, format!("{name}={max} is reached with unread messages"));
+        let holder = match self.channels.get(&lane) {
+            Some(channel) => channel.readers.holder(),
+            None => Some(lane),
+        };
+        Err(match holder {
+            Some(holder) => error.held_by(holder),
+            None => error,
+        })
+    }
+}
+
+impl<S: Shelf> ChannelLane<S> {
+    fn new(retention: Retention) -> Self {
+        Self {
+            keep: Keep::default(),
+            retention,
+            readers: Readers::default(),
+            listeners: FxHashSet::default(),
+        }
+    }
+}
+
+/// Which message was first with a key.
+#[derive(Debug, Clone, Copy)]
+enum First {
+    /// This one; with the digest of its content, where it has a key.
+    Now(Option<u128>),
+    Before(Offset),
+    InBatch(usize),
+}
+
+/// The lanes of a batch, each once.
+pub fn lanes_of(batch: &[NewEntry]) -> impl Iterator<Item = Lane> + Clone + use<> {
+    let mut lanes: Vec<Lane> = batch.iter().map(|new| new.lane).collect();
+    lanes.sort_unstable();
+    lanes.dedup();
+    lanes.into_iter()
+}
+
+fn gone(lane: Lane) -> Error {
+    Error::new(ErrorKind::Closed, format!("lane={lane} was removed"))
+}

@@ -1,0 +1,194 @@
+//! The state of lanes as an engine writes it down, and how it comes back.
+//!
+//! What is told of a lane that is not known is passed over: in a log whose state is written down piece by piece,
+//! a change may stand before the piece that includes it.
+
+use super::keep::Keep;
+use super::shelf::{Kept, Shelf};
+use super::{ChannelLane, Lanes, ListenerLane, Moved};
+use crate::cursor::Joined;
+use crate::entry::{Epoch, Offset, Position};
+use crate::id::IdempotencyKey;
+use crate::lane::{Lane, Retention};
+
+/// What a lane remembers of the entries that it let go.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TrimmedState {
+    /// How many there were.
+    pub total: u64,
+    /// The first of them.
+    pub first: Offset,
+    /// The last of them.
+    pub to: Offset,
+    /// The latest of them exactly: the first and the last offset of each stretch without a hole.
+    pub runs: Vec<(u64, u64)>,
+}
+
+/// A channel's lane without its entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelState {
+    /// The lane.
+    pub lane: Lane,
+    /// How it and its listeners' lanes are kept.
+    pub retention: Retention,
+    /// What it let go.
+    pub trimmed: TrimmedState,
+}
+
+/// A listener's lane without its entries, and its cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerState {
+    /// Its lane.
+    pub lane: Lane,
+    /// The lane of its channel.
+    pub channel: Lane,
+    /// Where it joined.
+    pub floor: Offset,
+    /// How far it got.
+    pub cursor: Offset,
+    /// Entries that were ever in its lane up to the cursor.
+    pub finished: u64,
+    /// Entries that were ever in the channel's lane up to the cursor.
+    pub channel_finished: u64,
+    /// Where it stood in an epoch that ended, unless its cursor has moved since.
+    pub stale: Option<Position>,
+    /// What its lane let go.
+    pub trimmed: TrimmedState,
+}
+
+impl<S: Shelf> Lanes<S> {
+    /// The number of the last lane that was opened, and of the last fence that was given.
+    pub fn counters(&self) -> (u64, u64) {
+        (self.lanes_opened, self.fences_issued)
+    }
+
+    /// The state of a channel's lane.
+    pub fn channel_state(&self, lane: Lane) -> Option<ChannelState> {
+        let channel = self.channels.get(&lane)?;
+        Some(ChannelState { lane, retention: channel.retention, trimmed: channel.keep.trimmed.state() })
+    }
+
+    /// The state of a listener.
+    pub fn listener_state(&self, lane: Lane) -> Option<ListenerState> {
+        let listener = self.listeners.get(&lane)?;
+        let readers = &self.channels.get(&listener.channel)?.readers;
+        Some(ListenerState {
+            lane,
+            channel: listener.channel,
+            floor: listener.floor,
+            cursor: listener.cursor,
+            finished: listener.finished,
+            channel_finished: readers.rank(lane, listener.cursor),
+            stale: listener.stale.as_deref().copied(),
+            trimmed: listener.keep.trimmed.state(),
+        })
+    }
+
+    /// Opens a channel's lane as it was, or brings one that is open to this state.
+    pub fn restore_channel(&mut self, state: &ChannelState) {
+        self.lanes_opened = self.lanes_opened.max(state.lane.get());
+        let channel = self.channels.entry(state.lane).or_insert_with(|| ChannelLane::new(state.retention));
+        channel.retention = state.retention;
+        channel.keep.trimmed.set(&state.trimmed);
+    }
+
+    /// Adds a listener as it was, or brings one that is there to this state. False where its channel is not known.
+    pub fn restore_listener(&mut self, state: &ListenerState) -> bool {
+        self.lanes_opened = self.lanes_opened.max(state.lane.get());
+        let Some(channel) = self.channels.get_mut(&state.channel) else { return false };
+        if let Some(before) = self.listeners.get(&state.lane) {
+            channel.readers.depart(state.lane, before.cursor);
+        }
+        channel.listeners.insert(state.lane);
+        channel.readers.arrive(state.lane, state.cursor, state.channel_finished);
+        let listener = self.listeners.entry(state.lane).or_insert_with(|| ListenerLane {
+            keep: Keep::default(),
+            channel: state.channel,
+            floor: state.floor,
+            cursor: state.cursor,
+            finished: 0,
+            lease: None,
+            stale: None,
+        });
+        listener.floor = state.floor;
+        listener.cursor = state.cursor;
+        listener.finished = state.finished;
+        listener.stale = state.stale.map(Box::new);
+        listener.keep.trimmed.set(&state.trimmed);
+        true
+    }
+
+    /// Adds a listener as it was when it joined. False where its channel is not known.
+    pub fn restore_join(&mut self, channel: Lane, joined: Joined, channel_finished: u64) -> bool {
+        self.restore_listener(&ListenerState {
+            lane: joined.lane,
+            channel,
+            floor: joined.floor,
+            cursor: joined.floor,
+            finished: 0,
+            channel_finished,
+            stale: None,
+            trimmed: TrimmedState::default(),
+        })
+    }
+
+    /// Moves a cursor as it moved. False where the listener is not known.
+    pub fn restore_moved(&mut self, moved: &Moved) -> bool {
+        let is_known = self.listeners.contains_key(&moved.listener);
+        if is_known {
+            self.place_cursor(moved);
+        }
+        is_known
+    }
+
+    /// Takes note of stretches of a lane's entries that were let go. False where the lane is not known.
+    pub fn restore_trimmed(&mut self, lane: Lane, runs: &[(u64, u64)]) -> bool {
+        let Ok(keep) = self.keep_mut(lane) else { return false };
+        for (first, last) in runs {
+            keep.trimmed.push_run(*first, *last);
+        }
+        true
+    }
+
+    /// Puts a kept entry back, the oldest of its lane first. False where its lane is not known, let it go, or has it
+    /// already.
+    pub fn restore_entry(&mut self, lane: Lane, kept: Kept, item: S::Item) -> bool {
+        self.tail = self.tail.max(kept.offset);
+        self.shown = self.tail;
+        let Ok(keep) = self.keep_mut(lane) else { return false };
+        let is_kept =
+            kept.offset > keep.trimmed.to() && keep.shelf.last().is_none_or(|last| last < kept.offset);
+        if is_kept {
+            keep.push(kept, item);
+        }
+        is_kept
+    }
+
+    /// Remembers a key as it was used. Where the lane is not known nothing happens.
+    pub fn restore_key(&mut self, lane: Lane, key: &IdempotencyKey, digest: u128, at: Offset, used_ms: u64) {
+        if self.keep_of(lane).is_ok() {
+            self.dedup.remember(lane, key, digest, at, used_ms);
+        }
+    }
+
+    /// Takes note of an offset that was given, whatever became of its entry.
+    pub fn restore_tail(&mut self, tail: Offset) {
+        self.tail = self.tail.max(tail);
+        self.shown = self.tail;
+    }
+
+    /// Ends the epoch: every cursor stays where it is for its listener to see, and starts again at the floor.
+    /// Offsets go on.
+    pub fn begin_epoch(&mut self, epoch: Epoch) {
+        let ended = std::mem::replace(&mut self.epoch, epoch);
+        let lanes: Vec<Lane> = self.listeners.keys().copied().collect();
+        for lane in lanes {
+            let listener = &self.listeners[&lane];
+            let (floor, cursor) = (listener.floor, listener.cursor);
+            let stale = listener.stale.clone();
+            self.move_cursor(lane, floor);
+            let listener = self.listeners.get_mut(&lane).expect("it was listed");
+            listener.stale = stale.or_else(|| Some(Box::new(Position { epoch: ended, offset: cursor })));
+        }
+    }
+}
