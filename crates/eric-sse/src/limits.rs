@@ -51,6 +51,19 @@ pub const TRIMMED_RUNS_MAX: usize = 64;
 /// Seconds for which a pull waits for a message, at most.
 pub const PULL_WAIT_S_MAX: u64 = 60;
 
+/// Bytes of a record of the embedded store, and so of a batch on its disk.
+pub const STORE_RECORD_BYTES_MAX: usize = 96 * MIB;
+/// Bytes of a segment of the embedded store, unless a single record is larger.
+pub const STORE_SEGMENT_BYTES: u64 = 64 * MIB as u64;
+/// Changes that wait for the embedded store's writer.
+pub const STORE_WAITING_MAX: usize = 1_000_000;
+/// Bytes of messages that wait for the embedded store's writer.
+pub const STORE_WAITING_BYTES_MAX: usize = 256 * MIB;
+/// Bytes that the embedded store writes and syncs at once; one batch is always written whole.
+pub const STORE_GROUP_BYTES_MAX: usize = 8 * MIB;
+/// Milliseconds for which the embedded store may hold back a note of what it let go.
+pub const STORE_NOTE_LAG_MS_MAX: u64 = 50;
+
 /// Bytes of the body of an HTTP request.
 pub const HTTP_BODY_BYTES_MAX: usize = 64 * MIB;
 /// Bytes of an unknown name, or of a faulty input, that the doors of the Python packages' clients show again.
@@ -89,6 +102,9 @@ const MIB: usize = 1024 * 1024;
 const _: () = assert!(MESSAGE_BYTES_MAX < HTTP_BODY_BYTES_MAX, "the largest message fits a request");
 const _: () = assert!(MESSAGE_BYTES_MAX < SOCKET_REQUEST_BYTES_MAX, "the largest message fits the socket");
 const _: () = assert!(MESSAGE_BYTES_MAX < WINDOW_BYTES, "the largest message fits the window");
+const _: () =
+    assert!(HTTP_BODY_BYTES_MAX < STORE_RECORD_BYTES_MAX, "a batch of the largest request fits a record");
+const _: () = assert!(STORE_RECORD_BYTES_MAX < STORE_WAITING_BYTES_MAX, "the largest batch may wait");
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX, "the default page is allowed");
 const _: () = assert!(HEARTBEAT_S < 15, "a stream is never silent for 15 s");
 const _: () = assert!(READ_BYTES_MAX < WINDOW_BYTES, "a read fits the window");

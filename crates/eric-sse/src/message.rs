@@ -177,6 +177,27 @@ impl Message {
         Ok(Self { kind, payload, id: None, sender: None })
     }
 
+    /// The message of type `kind` whose payload is `json`: for engines, which got these bytes from a message and
+    /// kept them. That they are JSON is not looked at again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] where they are not UTF-8; as [`Message::new`].
+    ///
+    /// ```
+    /// use eric_sse::Message;
+    ///
+    /// let message = Message::of("tick", &7)?;
+    /// let kept = message.payload().bytes().clone();
+    /// assert_eq!(Message::restore("tick".parse()?, kept)?, message);
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
+    pub fn restore(kind: MessageType, json: Bytes) -> Result<Self> {
+        if std::str::from_utf8(&json).is_err() {
+            return Err(Error::new(ErrorKind::Corrupt, "a payload that was kept is not UTF-8"));
+        }
+        Self::new(kind, Payload::Json(Json(json)))
+    }
+
     /// The message of type `kind` whose payload `value` serialises to.
     ///
     /// # Errors

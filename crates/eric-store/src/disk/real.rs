@@ -1,0 +1,154 @@
+//! The file system, through `rustix`.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSliceMut};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::{Disk, DiskFile};
+
+/// Bytes that are written at once to fill a new file.
+const ZEROS: [u8; 256 * 1024] = [0; 256 * 1024];
+
+/// A directory of the file system, held against everybody else by a lock.
+#[derive(Debug)]
+pub struct RealDisk {
+    path: PathBuf,
+    directory: File,
+    /// Locked for as long as it is open.
+    _lock: File,
+}
+
+impl RealDisk {
+    /// Opens the directory, makes it if it is not there (for the process's own user only), and locks it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where another process has it; and what the file system says.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Self::make(path)?;
+        let directory = File::open(path)?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join("lock"))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Self { path: path.to_owned(), directory, _lock: lock })
+    }
+
+    /// Makes the directory and those above it; each is durable in the one above it.
+    fn make(path: &Path) -> io::Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        let above = match path.parent() {
+            Some(above) if above.as_os_str().is_empty() => Path::new("."),
+            Some(above) => above,
+            None => return Err(io::ErrorKind::NotFound.into()),
+        };
+        Self::make(above)?;
+        rustix::fs::mkdir(path, 0o700.into())?;
+        File::open(above)?.sync_all()
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+impl Disk for RealDisk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let names = fs::read_dir(&self.path)?.map(|entry| entry.map(|entry| entry.file_name()));
+        let texts = names.filter_map(|name| name.map(OsString::into_string).map(Result::ok).transpose());
+        texts.collect()
+    }
+
+    fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let path = self.at(name);
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        if let Err(error) = fill(&file, len) {
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).open(self.at(name))?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.at(from), self.at(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.at(name))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.directory.sync_all()
+    }
+}
+
+/// Allocates `len` bytes and writes them.
+fn fill(file: &File, len: u64) -> io::Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
+        // Where the file system cannot allocate ahead, writing does it.
+        Ok(()) | Err(Errno::OPNOTSUPP) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut at = 0;
+    while at < len {
+        let piece = (len - at).min(ZEROS.len() as u64);
+        file.write_all_at(&ZEROS[..usize::try_from(piece).expect("a piece is small")], at)?;
+        at += piece;
+    }
+    file.sync_all()
+}
+
+#[derive(Debug)]
+struct RealFile(File);
+
+impl DiskFile for RealFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, at)
+    }
+
+    fn read_if_cached(&self, buffer: &mut [u8], at: u64) -> io::Result<bool> {
+        let mut done = 0;
+        while done < buffer.len() {
+            let mut rest = [IoSliceMut::new(&mut buffer[done..])];
+            match rustix::io::preadv2(&self.0, &mut rest, at + done as u64, ReadWriteFlags::NOWAIT) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => done += read,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
+    }
+
+    fn write(&self, data: &[u8], at: u64) -> io::Result<()> {
+        self.0.write_all_at(data, at)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
