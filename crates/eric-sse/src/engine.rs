@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::cursor::{Cursors, Fence};
 use crate::entry::{Entry, Offset};
+use crate::error::Result;
 use crate::lane::Lane;
 use crate::log::Log;
 
@@ -21,6 +22,9 @@ pub trait Engine: Log + Cursors + fmt::Debug + Send + Sync {
 
     /// Reports to `feed` from now on, whatever else is called later; called once, by the hub.
     fn attach(&self, feed: Arc<dyn Feed>);
+
+    /// Fails, saying why, while the engine can take nothing, and will not by itself: the hub is not ready then.
+    fn health(&self) -> Result<()>;
 }
 
 /// What an acknowledged change survives.

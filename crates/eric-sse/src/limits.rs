@@ -61,6 +61,8 @@ pub const STORE_WAITING_MAX: usize = 1_000_000;
 pub const STORE_WAITING_BYTES_MAX: usize = 256 * MIB;
 /// Bytes that the embedded store writes and syncs at once; one batch is always written whole.
 pub const STORE_GROUP_BYTES_MAX: usize = 8 * MIB;
+/// Reads of the embedded store that wait for the disk at once.
+pub const STORE_READS_MAX: usize = 1_024;
 /// Milliseconds for which the embedded store may hold back a note of what it let go.
 pub const STORE_NOTE_LAG_MS_MAX: u64 = 50;
 

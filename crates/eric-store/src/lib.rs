@@ -1,6 +1,33 @@
-//! The embedded durable engine of the Eric message hub.
+//! The embedded durable engine of the Eric message hub: a segment log with group commit.
+//!
+//! [`Store`] keeps what a hub is told in one directory, and answers once it is on the disk. One writer takes all
+//! changes that wait, writes them at once and syncs once; readers see only what is durable. What the files look like
+//! is said in `docs/format.md`.
+//!
+//! A chain to read along: `store.rs` (callers) → `writer.rs` (a turn) → `group.rs` (bytes) → `disk.rs` (the seam);
+//! and `open.rs` → `recover.rs` → `scan.rs` for what an earlier process left.
 
+mod checkpoint;
+mod damage;
 mod disk;
 mod format;
+mod group;
+mod open;
+mod places;
+mod read;
+mod recover;
+mod request;
+mod scan;
+mod segments;
+mod settings;
+mod shared;
+mod spare;
+mod state;
+mod store;
+mod threads;
+mod writer;
 
 pub use disk::{Disk, DiskFile, RealDisk};
+pub use open::Opening;
+pub use settings::{StoreSettings, Sync};
+pub use store::Store;

@@ -198,6 +198,10 @@ impl Engine for BrokenEngine {
     fn attach(&self, feed: Arc<dyn Feed>) {
         self.tap.attach(feed);
     }
+
+    fn health(&self) -> Result<()> {
+        self.inner.health()
+    }
 }
 
 impl fmt::Debug for BrokenEngine {

@@ -62,6 +62,10 @@ impl Engine for SlowEngine {
     fn attach(&self, feed: Arc<dyn Feed>) {
         self.0.attach(feed);
     }
+
+    fn health(&self) -> Result<()> {
+        self.0.health()
+    }
 }
 
 impl Log for SlowEngine {

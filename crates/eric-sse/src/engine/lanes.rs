@@ -56,6 +56,8 @@ struct ListenerLane<S> {
     keep: Keep<S>,
     channel: Lane,
     floor: Offset,
+    /// Entries that were ever in the channel's lane up to the floor.
+    floor_rank: u64,
     cursor: Offset,
     /// Entries that were ever in its lane up to the cursor.
     finished: u64,

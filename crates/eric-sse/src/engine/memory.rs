@@ -94,6 +94,10 @@ impl Engine for MemoryEngine {
     fn attach(&self, feed: Arc<dyn Feed>) {
         *self.feed.lock() = Some(feed);
     }
+
+    fn health(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Log for MemoryEngine {

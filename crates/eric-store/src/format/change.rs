@@ -357,17 +357,20 @@ mod tests {
     }
 
     fn listener() -> impl Strategy<Value = ListenerState> {
-        (any::<[u64; 6]>(), prop::option::of("[a-z0-9]{1,16}"), trimmed()).prop_map(
-            |([lane, channel, floor, cursor, finished, channel_finished], stale, trimmed)| ListenerState {
-                lane: Lane::new(lane),
-                channel: Lane::new(channel),
-                floor: Offset::new(floor),
-                cursor: Offset::new(cursor),
-                finished,
-                channel_finished,
-                stale: stale
-                    .map(|epoch| Position { epoch: epoch.parse().unwrap(), offset: Offset::new(cursor) }),
-                trimmed,
+        (any::<[u64; 7]>(), prop::option::of("[a-z0-9]{1,16}"), trimmed()).prop_map(
+            |([lane, channel, floor, floor_rank, cursor, finished, channel_finished], stale, trimmed)| {
+                ListenerState {
+                    lane: Lane::new(lane),
+                    channel: Lane::new(channel),
+                    floor: Offset::new(floor),
+                    floor_rank,
+                    cursor: Offset::new(cursor),
+                    finished,
+                    channel_finished,
+                    stale: stale
+                        .map(|epoch| Position { epoch: epoch.parse().unwrap(), offset: Offset::new(cursor) }),
+                    trimmed,
+                }
             },
         )
     }

@@ -115,6 +115,12 @@ impl<'a> RawEntry<'a> {
         key.map_err(|_| Malformed("an entry's key is none"))
     }
 
+    /// The digest of what was published.
+    pub(crate) fn digest(&self) -> Decoded<u128> {
+        let payload = Bytes::copy_from_slice(self.payload);
+        Ok(RawEntry { payload: &payload, ..*self }.message(&payload, None)?.digest())
+    }
+
     /// The message that was published. `shared` holds the payload; `before` is the type of another message, which
     /// is used where this one's is the same.
     pub(crate) fn message(&self, shared: &Bytes, before: Option<&MessageType>) -> Decoded<Message> {

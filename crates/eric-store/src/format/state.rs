@@ -106,6 +106,7 @@ pub(crate) fn put_listener(out: &mut Vec<u8>, state: &ListenerState) {
         state.lane.get(),
         state.channel.get(),
         state.floor.get(),
+        state.floor_rank,
         state.cursor.get(),
         state.finished,
         state.channel_finished,
@@ -122,15 +123,16 @@ pub(crate) fn put_listener(out: &mut Vec<u8>, state: &ListenerState) {
 
 pub(crate) fn read_listener(reader: &mut Reader<'_>) -> Decoded<ListenerState> {
     let (lane, channel) = (Lane::new(reader.varint()?), Lane::new(reader.varint()?));
-    let (floor, cursor) = (Offset::new(reader.varint()?), Offset::new(reader.varint()?));
-    let (finished, channel_finished) = (reader.varint()?, reader.varint()?);
+    let (floor, floor_rank) = (Offset::new(reader.varint()?), reader.varint()?);
+    let (cursor, finished) = (Offset::new(reader.varint()?), reader.varint()?);
+    let channel_finished = reader.varint()?;
     let stale = match reader.byte()? {
         0 => None,
         IS_STALE => Some(Position { epoch: read_epoch(reader)?, offset: Offset::new(reader.varint()?) }),
         _ => return Err(Malformed("a listener has something that this version does not know")),
     };
     let trimmed = read_trimmed(reader)?;
-    Ok(ListenerState { lane, channel, floor, cursor, finished, channel_finished, stale, trimmed })
+    Ok(ListenerState { lane, channel, floor, floor_rank, cursor, finished, channel_finished, stale, trimmed })
 }
 
 pub(crate) fn read_epoch(reader: &mut Reader<'_>) -> Decoded<Epoch> {

@@ -69,12 +69,14 @@ impl<S: Shelf> Lanes<S> {
         }
         let (lane, floor) = (self.number_lane(), self.tail);
         let joined = self.channels.get_mut(&channel).expect("it was found");
+        let floor_rank = joined.keep.total();
         joined.listeners.insert(lane);
-        joined.readers.arrive(lane, floor, joined.keep.total());
+        joined.readers.arrive(lane, floor, floor_rank);
         let listener = ListenerLane {
             keep: Keep::default(),
             channel,
             floor,
+            floor_rank,
             cursor: floor,
             finished: 0,
             lease: None,

@@ -44,6 +44,8 @@ pub struct ListenerState {
     pub channel: Lane,
     /// Where it joined.
     pub floor: Offset,
+    /// Entries that were ever in the channel's lane up to there.
+    pub floor_rank: u64,
     /// How far it got.
     pub cursor: Offset,
     /// Entries that were ever in its lane up to the cursor.
@@ -76,6 +78,7 @@ impl<S: Shelf> Lanes<S> {
             lane,
             channel: listener.channel,
             floor: listener.floor,
+            floor_rank: listener.floor_rank,
             cursor: listener.cursor,
             finished: listener.finished,
             channel_finished: readers.rank(lane, listener.cursor),
@@ -92,6 +95,16 @@ impl<S: Shelf> Lanes<S> {
         channel.keep.trimmed.set(&state.trimmed);
     }
 
+    /// Opens a channel's lane as it was opened.
+    pub fn restore_open(&mut self, lane: Lane, retention: Retention) {
+        self.restore_channel(&ChannelState { lane, retention, trimmed: TrimmedState::default() });
+    }
+
+    /// Fences that are given from now on are larger than `issued`.
+    pub fn restore_fences(&mut self, issued: u64) {
+        self.fences_issued = self.fences_issued.max(issued);
+    }
+
     /// Adds a listener as it was, or brings one that is there to this state. False where its channel is not known.
     pub fn restore_listener(&mut self, state: &ListenerState) -> bool {
         self.lanes_opened = self.lanes_opened.max(state.lane.get());
@@ -105,12 +118,13 @@ impl<S: Shelf> Lanes<S> {
             keep: Keep::default(),
             channel: state.channel,
             floor: state.floor,
+            floor_rank: state.floor_rank,
             cursor: state.cursor,
             finished: 0,
             lease: None,
             stale: None,
         });
-        listener.floor = state.floor;
+        (listener.floor, listener.floor_rank) = (state.floor, state.floor_rank);
         listener.cursor = state.cursor;
         listener.finished = state.finished;
         listener.stale = state.stale.map(Box::new);
@@ -119,26 +133,26 @@ impl<S: Shelf> Lanes<S> {
     }
 
     /// Adds a listener as it was when it joined. False where its channel is not known.
-    pub fn restore_join(&mut self, channel: Lane, joined: Joined, channel_finished: u64) -> bool {
+    pub fn restore_join(&mut self, channel: Lane, joined: Joined, floor_rank: u64) -> bool {
         self.restore_listener(&ListenerState {
             lane: joined.lane,
             channel,
             floor: joined.floor,
+            floor_rank,
             cursor: joined.floor,
             finished: 0,
-            channel_finished,
+            channel_finished: floor_rank,
             stale: None,
             trimmed: TrimmedState::default(),
         })
     }
 
-    /// Moves a cursor as it moved. False where the listener is not known.
+    /// Moves a cursor as it moved, whatever channel is given. False where the listener is not known.
     pub fn restore_moved(&mut self, moved: &Moved) -> bool {
-        let is_known = self.listeners.contains_key(&moved.listener);
-        if is_known {
-            self.place_cursor(moved);
-        }
-        is_known
+        let Some(listener) = self.listeners.get(&moved.listener) else { return false };
+        let channel = listener.channel;
+        self.place_cursor(&Moved { channel, ..*moved });
+        true
     }
 
     /// Takes note of stretches of a lane's entries that were let go. False where the lane is not known.
@@ -184,11 +198,16 @@ impl<S: Shelf> Lanes<S> {
         let lanes: Vec<Lane> = self.listeners.keys().copied().collect();
         for lane in lanes {
             let listener = &self.listeners[&lane];
-            let (floor, cursor) = (listener.floor, listener.cursor);
-            let stale = listener.stale.clone();
-            self.move_cursor(lane, floor);
-            let listener = self.listeners.get_mut(&lane).expect("it was listed");
-            listener.stale = stale.or_else(|| Some(Box::new(Position { epoch: ended, offset: cursor })));
+            let stood = Position { epoch: ended, offset: listener.cursor };
+            let stale = listener.stale.clone().unwrap_or_else(|| Box::new(stood));
+            self.place_cursor(&Moved {
+                listener: lane,
+                channel: listener.channel,
+                to: listener.floor,
+                finished: 0,
+                channel_finished: listener.floor_rank,
+            });
+            self.listeners.get_mut(&lane).expect("it was listed").stale = Some(stale);
         }
     }
 }

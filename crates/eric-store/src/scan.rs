@@ -1,0 +1,123 @@
+//! Reading a segment from its beginning to where it ends, and telling its end from damage.
+
+use std::sync::Arc;
+
+use crate::damage::{Damage, Found, Trying as _};
+use crate::disk::DiskFile;
+use crate::format::change::kind;
+use crate::format::frame::{FRAME_BYTES, Frame, Spot, is_one_bit_off};
+use crate::format::segment::{HEAD_BYTES, Head};
+
+/// A segment in memory.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    pub(crate) head: Head,
+    bytes: Vec<u8>,
+}
+
+/// A record, checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record<'a> {
+    /// Where it stands.
+    pub(crate) at: u32,
+    pub(crate) kind: u8,
+    pub(crate) body: &'a [u8],
+}
+
+impl Record<'_> {
+    /// Where its body stands.
+    pub(crate) fn body_at(&self) -> u32 {
+        self.at + u32::try_from(FRAME_BYTES).expect("a frame is small")
+    }
+
+    /// Where the next record stands.
+    pub(crate) fn end(&self) -> u32 {
+        self.body_at() + u32::try_from(self.body.len()).expect("records are bounded")
+    }
+}
+
+/// Where a segment ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentEnd {
+    /// After the last record.
+    pub(crate) at: u32,
+    /// Whether its last record says that it ends.
+    pub(crate) is_sealed: bool,
+    /// After the last byte that is not zero; what is between was never acknowledged.
+    pub(crate) dirty_to: u32,
+}
+
+impl Scan {
+    /// Reads a whole segment.
+    pub(crate) fn read(number: u64, file: &Arc<dyn DiskFile>) -> Found<Self> {
+        let size = file.size().trying("a segment cannot be read")?;
+        let len = usize::try_from(size).ok().filter(|_| size < u64::from(u32::MAX));
+        let len = len.ok_or(Damage::new(number, 0_u64, "it is larger than a segment can be"))?;
+        let mut bytes = vec![0; len];
+        file.read(&mut bytes, 0).trying("a segment cannot be read")?;
+        let head = bytes.first_chunk().ok_or(Damage::new(number, 0_u64, "it is smaller than its head"))?;
+        let head = Head::decode(head).map_err(|malformed| Damage::malformed(number, 0_u64, malformed))?;
+        if head.number != number {
+            return Err(Damage::new(number, 16_u64, "its name says another number than its head").into());
+        }
+        Ok(Self { head, bytes })
+    }
+
+    fn spot(&self, at: u32) -> Spot {
+        Spot { store: self.head.store, segment: self.head.number, at }
+    }
+
+    /// The record at `at`, if one is there.
+    fn record(&self, at: u32) -> Option<Record<'_>> {
+        let rest = self.bytes.get(at as usize..)?;
+        let (frame, rest) = rest.split_first_chunk::<FRAME_BYTES>()?;
+        let frame = Frame::decode(frame, self.spot(at))?;
+        let body = rest.get(..frame.len as usize).filter(|body| frame.fits(body))?;
+        Some(Record { at, kind: frame.kind, body })
+    }
+
+    /// Visits the records from the first on, and says where they end; damage where they cannot end there.
+    pub(crate) fn walk(
+        &self,
+        is_last: bool,
+        mut visit: impl FnMut(Record<'_>) -> Found<()>,
+    ) -> Found<SegmentEnd> {
+        let mut at = HEAD_BYTES;
+        while let Some(record) = self.record(at) {
+            at = record.end();
+            visit(record)?;
+            if record.kind == kind::SEALED {
+                return Ok(SegmentEnd { at, is_sealed: true, dirty_to: at });
+            }
+        }
+        self.end(at, is_last)
+    }
+
+    /// The end at `at`, where no record is.
+    fn end(&self, at: u32, is_last: bool) -> Found<SegmentEnd> {
+        let number = self.head.number;
+        if !is_last {
+            return Err(Damage::new(number, at, "a record is missing in a segment that was finished").into());
+        }
+        let rest = &self.bytes[at as usize..];
+        let dirty = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let dirty_to = at + u32::try_from(dirty).expect("segments are smaller than 4 GiB");
+        if is_one_bit_off(rest, self.spot(at)) {
+            return Err(Damage::new(number, at, "one bit of a record has turned").into());
+        }
+        if self.has_durable_beyond(at, dirty_to) {
+            let what = "a record is missing, and what follows says that it was on the disk";
+            return Err(Damage::new(number, at, what).into());
+        }
+        Ok(SegmentEnd { at, is_sealed: false, dirty_to })
+    }
+
+    /// Whether a record after `at` says that more than `at` was durable when it was written.
+    fn has_durable_beyond(&self, at: u32, to: u32) -> bool {
+        (at + 1..to).any(|place| {
+            let frame = self.bytes[place as usize..].first_chunk();
+            let frame = frame.and_then(|frame| Frame::decode(frame, self.spot(place)));
+            frame.is_some_and(|frame| frame.durable > at)
+        })
+    }
+}

@@ -1,0 +1,37 @@
+//! How a store keeps what it keeps.
+
+use eric_sse::limits::STORE_SEGMENT_BYTES;
+
+/// Bytes of the first segments of a store: a small hub takes little room.
+const FIRST_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
+
+/// How a store keeps what it keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// What an answered change survives.
+    pub sync: Sync,
+    /// Bytes of the first segments; those that follow grow with what there is.
+    pub segment_bytes_min: u64,
+    /// Bytes of a segment, unless a single record is larger.
+    pub segment_bytes_max: u64,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            sync: Sync::Fsync,
+            segment_bytes_min: FIRST_SEGMENT_BYTES,
+            segment_bytes_max: STORE_SEGMENT_BYTES,
+        }
+    }
+}
+
+/// What an answered change survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Sync {
+    /// The end of the process, and of the machine: it is synced first, many changes at once.
+    #[default]
+    Fsync,
+    /// The end of the process. The machine may lose the last seconds; readers are then told so by a new epoch.
+    Os,
+}

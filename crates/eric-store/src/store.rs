@@ -1,0 +1,259 @@
+//! The store as its users see it: an engine that keeps its log in a directory.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use eric_sse::cursor::{Commit, Committed, Conflict, Cursor, Cursors, Fence, Joined, Lease};
+use eric_sse::engine::{Durability, Engine, Feed};
+use eric_sse::lane::{Lane, LaneInfo, OpenLane, Retention, Span};
+use eric_sse::log::{BoxFuture, Budget, Log, NewEntry, Page, Taken, Ticket};
+use eric_sse::{Clock, Error, ErrorKind, Offset, Position, Result};
+use parking_lot::Mutex;
+
+use crate::disk::{Disk, RealDisk};
+use crate::open::{Opening, open};
+use crate::request::Request;
+use crate::settings::{StoreSettings, Sync};
+use crate::shared::Shared;
+use crate::state::Tell;
+use crate::threads::{Reads, Threads};
+use crate::writer::{Turn, Writer};
+
+/// Keeps a hub's log in a directory.
+///
+/// A change that was answered with success survives what [`StoreSettings::sync`] says. Dropping the store makes
+/// everything that waits durable and says in the log that it was closed.
+///
+/// ```
+/// use std::sync::Arc;
+/// use eric_sse::{ChannelSettings, Hub, Message, SystemClock};
+/// use eric_store::{Store, StoreSettings};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let directory = tempfile::tempdir().unwrap();
+/// let clock = Arc::new(SystemClock);
+/// let store = Store::open(directory.path(), StoreSettings::default(), clock.clone())?;
+/// let hub = Hub::builder(Arc::new(store)).clock(clock).open();
+/// let news = hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
+/// // Once this returns, the message is on the disk.
+/// news.broadcast(Message::of("greeting", "hello")?).await?;
+/// # Ok::<(), eric_sse::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+    opening: Opening,
+    run: Run,
+}
+
+/// Who does the work.
+#[derive(Debug)]
+enum Run {
+    Threads {
+        reads: Arc<Reads>,
+        threads: Mutex<Option<Threads>>,
+    },
+    /// Whoever calls [`Store::step`].
+    Steps(Mutex<Writer>),
+}
+
+impl Store {
+    /// Opens the store in the directory `path`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] where another process has it open; [`ErrorKind::Corrupt`] where it is damaged: nothing
+    /// was changed; [`ErrorKind::NoSpace`], [`ErrorKind::Unavailable`] where the disk does not do what it must.
+    pub fn open(path: &Path, settings: StoreSettings, clock: Arc<dyn Clock>) -> Result<Self> {
+        let disk = RealDisk::open(path).map_err(|error| cannot_open(path, error))?;
+        let (shared, writer, opening) = open(Arc::new(disk), settings, clock)?;
+        let threads = Threads::start(&shared, writer).map_err(|error| {
+            Error::new(ErrorKind::Unavailable, format!("the store's threads do not start: {error}"))
+        })?;
+        let run = Run::Threads { reads: threads.reads(), threads: Mutex::new(Some(threads)) };
+        Ok(Self { shared, opening, run })
+    }
+
+    /// Opens the store that `disk` holds, without threads: nothing happens but in [`Store::step`] and
+    /// [`Store::tidy`]. For simulations, which need every run to be the same.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_stepped(disk: Arc<dyn Disk>, settings: StoreSettings, clock: Arc<dyn Clock>) -> Result<Self> {
+        let (shared, writer, opening) = open(disk, settings, clock)?;
+        Ok(Self { shared, opening, run: Run::Steps(Mutex::new(writer)) })
+    }
+
+    /// What was found when it was opened.
+    pub fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// Makes durable what waits, without threads: one group. Whether there may be more to do.
+    ///
+    /// # Panics
+    /// Where the store has threads that do this.
+    pub fn step(&self) -> bool {
+        let Run::Steps(writer) = &self.run else { panic!("the store's own threads do the work") };
+        writer.lock().turn() == Turn::Worked
+    }
+
+    /// Keeps house once, without threads: spares are made, dead segments go, mostly dead ones are rewritten.
+    ///
+    /// # Errors
+    /// What the disk says; nothing depends on it.
+    pub fn tidy(&self) -> std::io::Result<()> {
+        self.shared.give_back()
+    }
+
+    /// Makes everything that waits durable and ends. Later changes are refused; what is kept can still be read from
+    /// the machine's cache. Dropping the store does the same.
+    pub fn close(&self) {
+        self.shared.begin_closing();
+        match &self.run {
+            Run::Threads { threads, .. } => {
+                if let Some(threads) = threads.lock().take() {
+                    threads.join();
+                }
+            }
+            Run::Steps(_) => {}
+        }
+    }
+
+    /// Ends without a word in the log, as a crash does; for simulations.
+    pub fn abandon(self) {
+        self.shared.stop("it was abandoned");
+    }
+
+    fn ask<T>(&self, request: impl FnOnce(eric_sse::log::Resolver<T>) -> Request) -> Ticket<T> {
+        let (resolver, ticket) = Ticket::pending();
+        self.shared.ask(request(resolver));
+        ticket
+    }
+}
+
+fn cannot_open(path: &Path, error: std::io::Error) -> Error {
+    let path = path.display();
+    match error.kind() {
+        std::io::ErrorKind::WouldBlock => {
+            Error::new(ErrorKind::Conflict, format!("{path} is in use: another process has its lock"))
+        }
+        std::io::ErrorKind::StorageFull => {
+            Error::new(ErrorKind::NoSpace, format!("{path} cannot be opened: {error}"))
+        }
+        _ => Error::new(ErrorKind::Unavailable, format!("{path} cannot be opened: {error}")).caused_by(error),
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+        if let Run::Steps(writer) = &self.run {
+            writer.lock().close();
+        }
+    }
+}
+
+impl Engine for Store {
+    fn name(&self) -> &'static str {
+        "file"
+    }
+
+    fn durability(&self) -> Durability {
+        match self.shared.settings.sync {
+            Sync::Fsync => Durability::Fsync,
+            Sync::Os => Durability::Os,
+        }
+    }
+
+    fn attach(&self, feed: Arc<dyn Feed>) {
+        self.shared.state.lock().feed = Some(Tell(feed));
+    }
+
+    fn health(&self) -> Result<()> {
+        self.shared.health()
+    }
+}
+
+impl Log for Store {
+    fn tail(&self) -> Position {
+        self.shared.state.lock().lanes.shown()
+    }
+
+    fn open(&self, retention: Retention) -> Ticket<Lane> {
+        self.ask(|resolver| Request::Open(retention, resolver))
+    }
+
+    fn retain(&self, channel: Lane, retention: Retention) -> Ticket<()> {
+        self.ask(|resolver| Request::Retain(channel, retention, resolver))
+    }
+
+    fn close(&self, channel: Lane) -> Ticket<()> {
+        self.ask(|resolver| Request::Close(channel, resolver))
+    }
+
+    fn submit(&self, batch: Vec<NewEntry>) -> Ticket<Vec<Taken>> {
+        self.ask(|resolver| Request::Submit(batch, resolver))
+    }
+
+    fn read(&self, lane: Lane, after: Offset, budget: Budget) -> BoxFuture<'_, Result<Page>> {
+        Box::pin(async move {
+            let fetch = self.shared.find(lane, after, budget)?;
+            match &self.run {
+                Run::Steps(_) => fetch.from_disk(),
+                Run::Threads { reads, .. } => match fetch.from_cache()? {
+                    Some(page) => Ok(page),
+                    None => reads.page(fetch).await,
+                },
+            }
+        })
+    }
+
+    fn span(&self, lane: Lane, after: Offset, to: Offset) -> BoxFuture<'_, Result<Span>> {
+        Box::pin(std::future::ready(self.look(lane, |state| state.lanes.span(lane, after, to))))
+    }
+
+    fn lane(&self, lane: Lane) -> BoxFuture<'_, Result<LaneInfo>> {
+        Box::pin(std::future::ready(self.look(lane, |state| state.lanes.info(lane))))
+    }
+
+    fn lanes(&self) -> Vec<OpenLane> {
+        self.shared.state.lock().lanes.list()
+    }
+}
+
+impl Store {
+    /// Looks at a lane with what is too old in it gone.
+    fn look<T>(&self, lane: Lane, look: impl FnOnce(&crate::state::State) -> Result<T>) -> Result<T> {
+        let now_ms = self.shared.clock.now().as_ms();
+        let mut state = self.shared.state.lock();
+        state.enforce([lane], now_ms);
+        look(&state)
+    }
+}
+
+impl Cursors for Store {
+    fn join(&self, channel: Lane) -> Ticket<Joined> {
+        self.ask(|resolver| Request::Join(channel, resolver))
+    }
+
+    fn leave(&self, listener: Lane) -> Ticket<()> {
+        self.ask(|resolver| Request::Leave(listener, resolver))
+    }
+
+    fn lease(&self, listener: Lane, conflict: Conflict) -> Ticket<Lease> {
+        self.ask(|resolver| Request::Lease(listener, conflict, resolver))
+    }
+
+    fn release(&self, listener: Lane, fence: Fence) -> Ticket<()> {
+        self.ask(|resolver| Request::Release(listener, fence, resolver))
+    }
+
+    fn commit(&self, commits: Vec<Commit>) -> Ticket<Vec<Result<Committed>>> {
+        self.ask(|resolver| Request::Commit(commits, resolver))
+    }
+
+    fn load(&self, listener: Lane) -> BoxFuture<'_, Result<Cursor>> {
+        Box::pin(std::future::ready(self.shared.state.lock().lanes.cursor(listener)))
+    }
+}

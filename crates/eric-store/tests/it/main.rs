@@ -1,0 +1,3 @@
+//! The store's public face: the conformance suite, crashes, faults.
+
+mod conformance;
