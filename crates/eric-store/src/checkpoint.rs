@@ -10,6 +10,7 @@ use eric_sse::lane::OpenLane;
 use crate::format::change::Change;
 use crate::format::frame::FRAME_BYTES;
 use crate::group::Group;
+use crate::settings::Sabotage;
 use crate::state::State;
 use crate::writer::Writer;
 
@@ -100,7 +101,10 @@ impl Writer {
             return;
         }
         let (_, forgotten) = state.lanes.keys(now_ms);
-        let checkpoint = state.checkpoint;
+        let checkpoint = match self.shared.is_planted(Sabotage::RecycleEarly) {
+            true => self.current.number,
+            false => state.checkpoint,
+        };
         let is_dead = |(number, segment): &(u64, &crate::segments::Segment)| {
             *number < checkpoint && segment.live_bytes == 0 && segment.last_key <= forgotten
         };

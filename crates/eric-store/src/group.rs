@@ -27,6 +27,10 @@ pub(crate) struct Group {
     pub(crate) checkpoint: Option<u64>,
     /// Segments in which nothing is alive.
     pub(crate) released: Vec<u64>,
+    /// Whether every note of what was let go is in it, or was written before.
+    pub(crate) is_noted: bool,
+    /// Whether a rewritten segment waits for what is in it.
+    pub(crate) is_rewrite_waiting: bool,
 }
 
 /// What the hub is told, in order.
@@ -49,6 +53,8 @@ impl Group {
             tail,
             checkpoint: None,
             released: Vec::new(),
+            is_noted: false,
+            is_rewrite_waiting: false,
         }
     }
 

@@ -17,6 +17,7 @@ mod places;
 mod read;
 mod recover;
 mod request;
+mod rewrite;
 mod scan;
 mod segments;
 mod settings;
@@ -29,5 +30,5 @@ mod writer;
 
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use open::Opening;
-pub use settings::{StoreSettings, Sync};
+pub use settings::{Sabotage, StoreSettings, Sync};
 pub use store::Store;

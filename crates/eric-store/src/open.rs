@@ -12,6 +12,8 @@ use crate::disk::Disk;
 use crate::format::change::Change;
 use crate::format::frame::FRAME_BYTES;
 use crate::recover::{FENCE_BITS, Recovered, list_segments, recover};
+use crate::rewrite::Stage;
+use crate::scan::Scan;
 use crate::segments::{Segments, name_of};
 use crate::settings::StoreSettings;
 use crate::shared::Shared;
@@ -45,7 +47,7 @@ pub(crate) fn open(
     let opened = if files.is_empty() {
         create(disk, settings, clock)?
     } else {
-        let recovered = recover(files, clock.now().as_ms())?;
+        let recovered = recover(files, clock.now().as_ms(), settings.sabotage)?;
         reopen(disk, settings, clock, recovered)?
     };
     Ok(opened)
@@ -95,7 +97,11 @@ fn reopen(
         lanes.begin_epoch(Epoch::generate());
     }
     let file = segments.file(number).clone();
-    // What was written and not synced is on the disk from here on, and what was torn is not.
+    // What was written and not synced is on the disk from here on, and what was torn is not. It is written again
+    // first: where a sync failed before, the machine shows what its disk does not hold, and would not sync it.
+    let scan = Scan::read(number, &file)?;
+    let suspect = scan.bytes(end.durable.min(end.at), end.at);
+    file.write(suspect, u64::from(end.durable.min(end.at))).trying("the end of the log cannot be written")?;
     if report.cut_bytes > 0 {
         let zeros = vec![0; (end.dirty_to - end.at) as usize];
         file.write(&zeros, u64::from(end.at)).trying("the torn end of the log cannot be cleared")?;
@@ -169,6 +175,7 @@ impl State {
             stopped: None,
             checkpoint,
             rewriting: Vec::new(),
+            rewrite: Stage::None,
         }
     }
 }

@@ -161,18 +161,28 @@ impl Places {
         self.blocks.iter().map(|block| (block.segment, block.items().map(|item| u64::from(item.len)).sum()))
     }
 
+    /// Where the entry at `offset` is, if it is kept.
+    pub(crate) fn find(&self, offset: Offset) -> Option<Place> {
+        let index = self.blocks.partition_point(|block| block.tail.offset < offset.get());
+        let block = self.blocks.get(index)?;
+        let item = block.items().find(|item| item.offset >= offset.get());
+        item.filter(|item| item.offset == offset.get()).map(|item| item.place(block.segment))
+    }
+
     /// Finds the entries of some segments elsewhere from now on: those of which `is_old` in `segment`, where `find`
-    /// says.
+    /// says. Returns how many bytes they have.
     pub(crate) fn relocate(
         &mut self,
         is_old: impl Fn(u64) -> bool,
         segment: u64,
         mut find: impl FnMut(Offset) -> u32,
-    ) {
+    ) -> u64 {
+        let mut bytes = 0;
         for block in self.blocks.iter_mut().filter(|block| is_old(block.segment)) {
             let mut moved: Option<Block> = None;
             for item in block.items() {
                 let item = Item { at: find(Offset::new(item.offset)), ..item };
+                bytes += u64::from(item.len);
                 match &mut moved {
                     Some(moved) => moved.push(item),
                     None => moved = Some(Block::new(segment, block.before, item)),
@@ -181,6 +191,7 @@ impl Places {
             *block = moved.expect("a block has an item");
             block.data.shrink_to_fit();
         }
+        bytes
     }
 
     /// Bytes of memory that this takes, about.
@@ -335,6 +346,12 @@ mod tests {
                     }
                     Step::Pop => prop_assert_eq!(places.pop(), model.pop_front()),
                     Step::Relocate => {
+                        for (kept, place) in &model {
+                            prop_assert_eq!(places.find(kept.offset), Some(*place));
+                            let next = kept.offset.next();
+                            let is_kept = model.iter().any(|(kept, _)| kept.offset == next);
+                            prop_assert_eq!(places.find(next).is_some(), is_kept);
+                        }
                         let old = segment;
                         segment += 1;
                         end = 64;

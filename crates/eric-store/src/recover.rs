@@ -19,6 +19,7 @@ use crate::format::entry::RawEntry;
 use crate::places::{Place, Places};
 use crate::scan::{Record, Scan, SegmentEnd};
 use crate::segments::{Segments, number_of};
+use crate::settings::Sabotage;
 
 /// Fences of one opening of the store, as a power of two.
 pub(crate) const FENCE_BITS: u32 = 32;
@@ -43,6 +44,7 @@ pub(crate) struct Recovered {
     pub(crate) leftovers: Vec<u64>,
     /// Entries of the record that was read last.
     taken: u64,
+    forgets_keys: bool,
 }
 
 /// Where a checkpoint begins.
@@ -64,7 +66,11 @@ pub(crate) fn list_segments(disk: &dyn Disk) -> Found<BTreeMap<u64, Arc<dyn Disk
 }
 
 /// Reads all segments, of which there is at least one.
-pub(crate) fn recover(files: BTreeMap<u64, Arc<dyn DiskFile>>, now_ms: u64) -> Found<Recovered> {
+pub(crate) fn recover(
+    files: BTreeMap<u64, Arc<dyn DiskFile>>,
+    now_ms: u64,
+    sabotage: Option<Sabotage>,
+) -> Found<Recovered> {
     let (first, last) =
         (*files.keys().next().expect("there is one"), *files.keys().next_back().expect("there is one"));
     let store = Scan::read(last, &files[&last])?.head.store;
@@ -75,13 +81,19 @@ pub(crate) fn recover(files: BTreeMap<u64, Arc<dyn DiskFile>>, now_ms: u64) -> F
     };
     let mut replay = Replay::new();
     let mut end = None;
+    let until = cut_too_far(&files[&last], last, sabotage)?;
     for (number, file) in files.range(mark.segment..) {
         let scan = Scan::read(*number, file)?;
         let from = if *number == mark.segment { mark.at } else { 0 };
-        let visit = |record: Record<'_>| if record.at < from { Ok(()) } else { replay.take(*number, record) };
+        let to = if *number == last { until } else { u32::MAX };
+        let visit = |record: Record<'_>| match record.at < from || record.at >= to {
+            true => Ok(()),
+            false => replay.take(*number, record),
+        };
         end = Some(scan.walk(*number == last, visit)?);
     }
-    let end = end.expect("the last segment is not before the checkpoint");
+    let mut end = end.expect("the last segment is not before the checkpoint");
+    end.at = end.at.min(until);
     let leftovers = replay.leftovers(&files, &mark)?;
     let mut recovered = Recovered {
         store,
@@ -94,6 +106,7 @@ pub(crate) fn recover(files: BTreeMap<u64, Arc<dyn DiskFile>>, now_ms: u64) -> F
         may_have_lost: !replay.is_synced && !replay.is_closed,
         leftovers,
         taken: 0,
+        forgets_keys: sabotage == Some(Sabotage::ForgetKeys),
     };
     recovered.lanes.restore_fences((recovered.opening + 1) << FENCE_BITS);
     let mut next_offset = replay.begins_at.next();
@@ -107,12 +120,30 @@ pub(crate) fn recover(files: BTreeMap<u64, Arc<dyn DiskFile>>, now_ms: u64) -> F
         }
         recovered.segments.insert(*number, file.clone(), file.size().trying("a segment cannot be read")?);
         let is_counted = |at| Mark { segment: *number, at } >= mark;
+        let to = if *number == last { until } else { u32::MAX };
         scan.walk(*number == last, |record| {
+            if record.at >= to {
+                return Ok(());
+            }
             let next = is_counted(record.at).then_some(&mut next_offset);
             recovered.take_entries(*number, record, next, now_ms)
         })?;
     }
     Ok(recovered)
+}
+
+/// Where the bug that is planted ends the log; nowhere if it is not.
+fn cut_too_far(file: &Arc<dyn DiskFile>, last: u64, sabotage: Option<Sabotage>) -> Found<u32> {
+    let mut until = u32::MAX;
+    if sabotage == Some(Sabotage::CutTooFar) {
+        let mut end = Scan::read(last, file)?.walk(true, |record| {
+            until = record.at;
+            Ok(())
+        })?;
+        end.is_sealed |= end.dirty_to == end.at;
+        until = if end.is_sealed { u32::MAX } else { until };
+    }
+    Ok(until)
 }
 
 /// Where the last complete checkpoint begins.
@@ -286,6 +317,7 @@ impl Recovered {
             }
             Change::Kept(body) => self.take_all(segment, record, body, now_ms).map(|_| ()),
             Change::Keys(keys) => {
+                self.segments.get_mut(segment).key_bytes += record.body.len() as u64;
                 for used in keys {
                     if is_remembered(used.used_ms, now_ms) {
                         self.lanes.restore_key(used.lane, &used.key, used.digest, used.offset, used.used_ms);
@@ -322,6 +354,7 @@ impl Recovered {
             range = Some((first, raw.offset));
             self.taken += 1;
             if is_remembered(raw.taken_ms, now_ms)
+                && !self.forgets_keys
                 && let Some(key) = raw.key().map_err(damaged)?
             {
                 let digest = raw.digest().map_err(damaged)?;

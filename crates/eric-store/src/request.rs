@@ -28,8 +28,6 @@ pub(crate) enum Request {
     Commit(Vec<Commit>, Resolver<Vec<Result<Committed>>>),
     Upsert(String, Bytes, Resolver<()>),
     Delete(String, Resolver<()>),
-    /// Everything before it is to be durable, notes of what was let go included.
-    Flush(Resolver<()>),
 }
 
 impl Request {
@@ -42,7 +40,7 @@ impl Request {
             Self::Commit(commits, _) => commits.len() * MOVED_BYTES_MAX,
             Self::Upsert(key, value, _) => key.len() + value.len() + NUMBERS_BYTES_MAX,
             Self::Delete(key, _) => key.len() + NUMBERS_BYTES_MAX,
-            Self::Lease(..) | Self::Release(..) | Self::Flush(_) => return 0,
+            Self::Lease(..) | Self::Release(..) => return 0,
             Self::Open(..) | Self::Retain(..) | Self::Close(..) | Self::Join(..) | Self::Leave(..) => {
                 NUMBERS_BYTES_MAX
             }
@@ -80,8 +78,7 @@ impl Request {
             | Self::Leave(_, resolver)
             | Self::Release(_, _, resolver)
             | Self::Upsert(_, _, resolver)
-            | Self::Delete(_, resolver)
-            | Self::Flush(resolver) => resolver.resolve(Err(error)),
+            | Self::Delete(_, resolver) => resolver.resolve(Err(error)),
         }
     }
 }

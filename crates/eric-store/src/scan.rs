@@ -21,6 +21,8 @@ pub(crate) struct Record<'a> {
     /// Where it stands.
     pub(crate) at: u32,
     pub(crate) kind: u8,
+    /// Where the segment was synced up to when it was written.
+    pub(crate) durable: u32,
     pub(crate) body: &'a [u8],
 }
 
@@ -45,6 +47,8 @@ pub(crate) struct SegmentEnd {
     pub(crate) is_sealed: bool,
     /// After the last byte that is not zero; what is between was never acknowledged.
     pub(crate) dirty_to: u32,
+    /// What is after this may not have been synced.
+    pub(crate) durable: u32,
 }
 
 impl Scan {
@@ -73,7 +77,7 @@ impl Scan {
         let (frame, rest) = rest.split_first_chunk::<FRAME_BYTES>()?;
         let frame = Frame::decode(frame, self.spot(at))?;
         let body = rest.get(..frame.len as usize).filter(|body| frame.fits(body))?;
-        Some(Record { at, kind: frame.kind, body })
+        Some(Record { at, kind: frame.kind, durable: frame.durable, body })
     }
 
     /// Visits the records from the first on, and says where they end; damage where they cannot end there.
@@ -82,19 +86,26 @@ impl Scan {
         is_last: bool,
         mut visit: impl FnMut(Record<'_>) -> Found<()>,
     ) -> Found<SegmentEnd> {
-        let mut at = HEAD_BYTES;
+        let (mut at, mut durable) = (HEAD_BYTES, HEAD_BYTES);
         while let Some(record) = self.record(at) {
             at = record.end();
+            durable = durable.max(record.durable);
             visit(record)?;
             if record.kind == kind::SEALED {
-                return Ok(SegmentEnd { at, is_sealed: true, dirty_to: at });
+                return Ok(SegmentEnd { at, is_sealed: true, dirty_to: at, durable });
             }
         }
-        self.end(at, is_last)
+        let dirty_to = self.end(at, is_last)?;
+        Ok(SegmentEnd { at, is_sealed: false, dirty_to, durable })
     }
 
-    /// The end at `at`, where no record is.
-    fn end(&self, at: u32, is_last: bool) -> Found<SegmentEnd> {
+    /// What the file holds from `from` up to `to`.
+    pub(crate) fn bytes(&self, from: u32, to: u32) -> &[u8] {
+        &self.bytes[from as usize..to as usize]
+    }
+
+    /// Whether the records may end at `at`; returns where the last byte is that is not zero.
+    fn end(&self, at: u32, is_last: bool) -> Found<u32> {
         let number = self.head.number;
         if !is_last {
             return Err(Damage::new(number, at, "a record is missing in a segment that was finished").into());
@@ -109,7 +120,7 @@ impl Scan {
             let what = "a record is missing, and what follows says that it was on the disk";
             return Err(Damage::new(number, at, what).into());
         }
-        Ok(SegmentEnd { at, is_sealed: false, dirty_to })
+        Ok(dirty_to)
     }
 
     /// Whether a record after `at` says that more than `at` was durable when it was written.

@@ -15,6 +15,8 @@ pub(crate) struct Segment {
     pub(crate) live_bytes: u64,
     /// The latest idempotency key in it, counted over all that were ever remembered; 0 where there is none.
     pub(crate) last_key: u64,
+    /// Bytes of keys that stand there without their entries.
+    pub(crate) key_bytes: u64,
 }
 
 /// All segments, by number.
@@ -23,7 +25,7 @@ pub(crate) struct Segments(BTreeMap<u64, Segment>);
 
 impl Segments {
     pub(crate) fn insert(&mut self, number: u64, file: Arc<dyn DiskFile>, size: u64) {
-        let before = self.0.insert(number, Segment { file, size, live_bytes: 0, last_key: 0 });
+        let before = self.0.insert(number, Segment { file, size, live_bytes: 0, last_key: 0, key_bytes: 0 });
         assert!(before.is_none(), "a segment's number is given once");
     }
 

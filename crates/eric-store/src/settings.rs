@@ -14,6 +14,30 @@ pub struct StoreSettings {
     pub segment_bytes_min: u64,
     /// Bytes of a segment, unless a single record is larger.
     pub segment_bytes_max: u64,
+    /// A bug to plant; none in earnest.
+    pub sabotage: Option<Sabotage>,
+}
+
+/// A bug of which a proof of durability must find every one: it shows that the proof can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Sabotage {
+    /// Groups are not synced.
+    SkipSync,
+    /// A change is answered before it is synced.
+    AnswerEarly,
+    /// The last whole record goes with the torn tail.
+    CutTooFar,
+    /// Idempotency keys do not come back.
+    ForgetKeys,
+    /// A segment is let go before the checkpoint that replaces it is complete.
+    RecycleEarly,
+}
+
+impl Sabotage {
+    /// Every one.
+    pub const ALL: [Self; 5] =
+        [Self::SkipSync, Self::AnswerEarly, Self::CutTooFar, Self::ForgetKeys, Self::RecycleEarly];
 }
 
 impl Default for StoreSettings {
@@ -22,6 +46,7 @@ impl Default for StoreSettings {
             sync: Sync::Fsync,
             segment_bytes_min: FIRST_SEGMENT_BYTES,
             segment_bytes_max: STORE_SEGMENT_BYTES,
+            sabotage: None,
         }
     }
 }

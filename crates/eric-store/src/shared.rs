@@ -11,8 +11,9 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::disk::Disk;
 use crate::request::Request;
+use crate::rewrite::Rewrite;
 use crate::segments::Segment;
-use crate::settings::{StoreSettings, Sync};
+use crate::settings::{Sabotage, StoreSettings, Sync};
 use crate::spare::Spare;
 use crate::state::{State, stopped};
 
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) spares_named: AtomicU64,
     /// Segments out of use whose files are still there.
     pub(crate) retired: Mutex<Vec<(u64, Segment)>>,
+    /// The new file of segments that are being rewritten.
+    pub(crate) rewriting: Mutex<Option<Rewrite>>,
     waiting: Mutex<Waiting>,
     /// Somebody asks the writer for something.
     asked: Condvar,
@@ -41,6 +44,8 @@ struct Waiting {
     requests: VecDeque<Request>,
     bytes: usize,
     is_closing: bool,
+    /// Whether the writer is to look for something that is no request.
+    is_nudged: bool,
 }
 
 impl Shared {
@@ -60,6 +65,7 @@ impl Shared {
             spares: Mutex::default(),
             spares_named: AtomicU64::new(0),
             retired: Mutex::default(),
+            rewriting: Mutex::default(),
             waiting: Mutex::default(),
             asked: Condvar::new(),
             untidy: Mutex::new(false),
@@ -70,6 +76,11 @@ impl Shared {
     /// Whether every group is synced.
     pub(crate) fn syncs(&self) -> bool {
         self.settings.sync == Sync::Fsync
+    }
+
+    /// Whether this bug is planted.
+    pub(crate) fn is_planted(&self, sabotage: Sabotage) -> bool {
+        self.settings.sabotage == Some(sabotage)
     }
 
     /// Lets a change wait for the writer; the order of calls is the order of changes.
@@ -112,7 +123,7 @@ impl Shared {
     /// Waits until somebody asks for something, or for so many milliseconds; false once the store is closing.
     pub(crate) fn wait_for_requests(&self, most_ms: Option<u64>) -> bool {
         let mut waiting = self.waiting.lock();
-        if waiting.requests.is_empty() && !waiting.is_closing {
+        if waiting.requests.is_empty() && !waiting.is_closing && !waiting.is_nudged {
             match most_ms {
                 Some(ms) => {
                     self.asked.wait_for(&mut waiting, std::time::Duration::from_millis(ms));
@@ -120,7 +131,14 @@ impl Shared {
                 None => self.asked.wait(&mut waiting),
             }
         }
+        waiting.is_nudged = false;
         !waiting.is_closing
+    }
+
+    /// Makes the writer take a turn although nobody asks for anything.
+    pub(crate) fn wake_writer(&self) {
+        self.waiting.lock().is_nudged = true;
+        self.asked.notify_one();
     }
 
     /// Takes nothing more; the writer is to finish what waits.

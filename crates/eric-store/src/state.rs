@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 
 use crate::format::change::Trim;
 use crate::places::{Place, Places};
+use crate::rewrite::Stage;
 use crate::segments::Segments;
 
 /// The state of a store.
@@ -29,6 +30,7 @@ pub(crate) struct State {
     pub(crate) checkpoint: u64,
     /// Segments that are being rewritten.
     pub(crate) rewriting: Vec<u64>,
+    pub(crate) rewrite: Stage,
 }
 
 /// Whom the engine reports to.

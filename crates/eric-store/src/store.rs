@@ -66,7 +66,15 @@ impl Store {
     /// was changed; [`ErrorKind::NoSpace`], [`ErrorKind::Unavailable`] where the disk does not do what it must.
     pub fn open(path: &Path, settings: StoreSettings, clock: Arc<dyn Clock>) -> Result<Self> {
         let disk = RealDisk::open(path).map_err(|error| cannot_open(path, error))?;
-        let (shared, writer, opening) = open(Arc::new(disk), settings, clock)?;
+        Self::open_on(Arc::new(disk), settings, clock)
+    }
+
+    /// Opens the store that `disk` holds.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, settings: StoreSettings, clock: Arc<dyn Clock>) -> Result<Self> {
+        let (shared, writer, opening) = open(disk, settings, clock)?;
         let threads = Threads::start(&shared, writer).map_err(|error| {
             Error::new(ErrorKind::Unavailable, format!("the store's threads do not start: {error}"))
         })?;
@@ -103,7 +111,9 @@ impl Store {
     /// # Errors
     /// What the disk says; nothing depends on it.
     pub fn tidy(&self) -> std::io::Result<()> {
-        self.shared.give_back()
+        self.shared.prepare_spare()?;
+        self.shared.give_back()?;
+        self.shared.rewrite().map(|_| ())
     }
 
     /// Makes everything that waits durable and ends. Later changes are refused; what is kept can still be read from
@@ -123,6 +133,22 @@ impl Store {
     /// Ends without a word in the log, as a crash does; for simulations.
     pub fn abandon(self) {
         self.shared.stop("it was abandoned");
+    }
+
+    /// Remembers a value.
+    pub fn upsert(&self, key: &str, value: bytes::Bytes) -> Ticket<()> {
+        self.ask(|resolver| Request::Upsert(key.to_owned(), value, resolver))
+    }
+
+    /// Forgets a value.
+    pub fn delete(&self, key: &str) -> Ticket<()> {
+        self.ask(|resolver| Request::Delete(key.to_owned(), resolver))
+    }
+
+    /// All values.
+    pub fn values_for_test(&self) -> Vec<(String, Vec<u8>)> {
+        let state = self.shared.state.lock();
+        state.values.iter().map(|(key, value)| (key.clone(), value.to_vec())).collect()
     }
 
     fn ask<T>(&self, request: impl FnOnce(eric_sse::log::Resolver<T>) -> Request) -> Ticket<T> {

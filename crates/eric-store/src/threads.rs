@@ -90,6 +90,7 @@ fn keep_house(shared: &Arc<Shared>) {
     while shared.wait_for_mess() {
         let _ = shared.prepare_spare();
         let _ = shared.give_back();
+        while let Ok(true) = shared.rewrite() {}
     }
 }
 

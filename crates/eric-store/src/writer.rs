@@ -21,6 +21,8 @@ use crate::format::frame::{FRAME_BYTES, Spot};
 use crate::group::{Group, Told};
 use crate::places::Place;
 use crate::request::{Answer, Request};
+use crate::rewrite::Stage;
+use crate::settings::Sabotage;
 use crate::shared::Shared;
 use crate::spare::is_full;
 use crate::state::State;
@@ -97,13 +99,15 @@ impl Writer {
             self.inbox.drain(..).for_each(|request| request.refuse(Error::new(error.kind(), text.clone())));
             return Turn::Idle;
         }
+        let is_rewrite_waiting = self.shared.state.lock().rewrite == Stage::Prepared;
         let mut group = self.begin();
         if let Err(error) = self.plan(&mut group) {
             self.shared.stop(&format!("a segment could not be begun: {error}"));
             self.withhold(group);
             return Turn::Worked;
         }
-        self.plan_notes(&mut group);
+        group.is_noted = self.plan_notes(&mut group, is_rewrite_waiting);
+        group.is_rewrite_waiting = is_rewrite_waiting;
         self.plan_checkpoint(&mut group);
         self.plan_release(&mut group);
         let has_worked = !group.bytes.is_empty() || !group.answers.is_empty();
@@ -247,10 +251,6 @@ impl Writer {
                 }
                 Answer::Nothing(resolver, Ok(()))
             }
-            Request::Flush(resolver) => {
-                self.noted_ms = Some(0);
-                Answer::Nothing(resolver, Ok(()))
-            }
         };
         group.answers.push(answer);
     }
@@ -282,27 +282,36 @@ impl Writer {
     }
 
     /// Notes what was let go: with the next group, or when it has waited for long enough.
-    fn plan_notes(&mut self, group: &mut Group) {
+    /// Whether no note is left.
+    fn plan_notes(&mut self, group: &mut Group, is_asked_for: bool) -> bool {
         let shared = self.shared.clone();
         let mut state = shared.state.lock();
         if state.notes.is_empty() {
             self.noted_ms = None;
-            return;
+            return true;
         }
         let noted_ms = *self.noted_ms.get_or_insert(shared.clock.now().as_ms());
         let is_due = self.now_ms().saturating_sub(noted_ms) >= STORE_NOTE_LAG_MS_MAX;
         let fits = group.bytes.len() + FRAME_BYTES + state.notes.bytes_max() <= self.current.room(false);
-        if (is_due || !group.bytes.is_empty()) && fits {
+        let is_written = (is_due || is_asked_for || !group.bytes.is_empty()) && fits;
+        if is_written {
             group.put(&Change::Trimmed(state.notes.take()));
             self.noted_ms = None;
         }
+        is_written
     }
 
     /// Writes the group, syncs it, shows and tells what is in it, and answers.
     pub(crate) fn finish(&mut self, mut group: Group) {
-        if !group.bytes.is_empty()
-            && let Err(error) = self.write(&group)
-        {
+        if self.shared.is_planted(Sabotage::AnswerEarly) {
+            group.answers.drain(..).for_each(Answer::give);
+        }
+        let written = match group.is_rewrite_waiting {
+            true => self.write_synced(&group),
+            false if group.bytes.is_empty() => Ok(()),
+            false => self.write(&group),
+        };
+        if let Err(error) = written {
             self.shared.stop(&format!("the log could not be written: {error}"));
             self.withhold(group);
             return;
@@ -330,9 +339,15 @@ impl Writer {
             if let Some(segment) = group.checkpoint {
                 state.checkpoint = segment;
             }
+            if group.is_rewrite_waiting && group.is_noted {
+                state.rewrite = Stage::Ready;
+            }
             (state.feed.clone(), has_news || has_trimmed)
         };
         self.shared.retire(&group.released);
+        if group.checkpoint.is_some() || group.is_rewrite_waiting {
+            self.shared.wake_housekeeper();
+        }
         if let Some(feed) = feed.filter(|_| has_news) {
             feed.0.settle();
         }
@@ -346,7 +361,9 @@ impl Writer {
         self.current.end = group.end().at;
         self.since_checkpoint += group.bytes.len() as u64;
         if self.shared.syncs() {
-            file.sync()?;
+            if !self.shared.is_planted(Sabotage::SkipSync) {
+                file.sync()?;
+            }
             self.current.durable = self.current.end;
         }
         Ok(())
@@ -354,8 +371,10 @@ impl Writer {
 
     /// Writes a group and syncs it, whatever is promised of single groups.
     pub(crate) fn write_synced(&mut self, group: &Group) -> io::Result<()> {
-        self.write(group)?;
-        if !self.shared.syncs() {
+        if !group.bytes.is_empty() {
+            self.write(group)?;
+        }
+        if self.current.durable < self.current.end {
             self.shared.state.lock().segments.file(self.current.number).clone().sync()?;
             self.current.durable = self.current.end;
         }
@@ -397,9 +416,8 @@ impl Writer {
         if self.shared.state.lock().health().is_err() {
             return;
         }
-        self.noted_ms = Some(0);
         let mut group = self.begin();
-        self.plan_notes(&mut group);
+        self.plan_notes(&mut group, true);
         if self.current.room(false) > group.bytes.len() + FRAME_BYTES {
             group.put(&Change::Closed);
         }

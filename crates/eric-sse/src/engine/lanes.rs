@@ -250,6 +250,11 @@ impl<S: Shelf> Lanes<S> {
         self.dedup.counts()
     }
 
+    /// Where and for what a key was used, while that is remembered.
+    pub fn recall(&self, lane: Lane, key: &IdempotencyKey) -> Option<(Offset, u128)> {
+        self.dedup.recall(lane, key).map(|known| (known.offset, known.digest))
+    }
+
     fn number_lane(&mut self) -> Lane {
         self.lanes_opened += 1;
         Lane::new(self.lanes_opened)

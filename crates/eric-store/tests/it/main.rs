@@ -1,3 +1,4 @@
 //! The store's public face: the conformance suite, crashes, faults.
 
 mod conformance;
+mod simulation;

@@ -1,0 +1,153 @@
+//! Every fault at every point: whatever the disk does, a store that is opened again holds exactly what was
+//! acknowledged, or refuses loudly.
+//!
+//! One thread, one seed: a run can be repeated. `ERIC_TEST_SEEDS=10000` runs more of them, `ERIC_TEST_SEED=7` one.
+
+mod draw;
+mod model;
+mod world;
+
+use eric_store::{Sabotage, StoreSettings};
+use eric_testkit::fault_disk::{Crash, FaultPlan, Op, What};
+use fastrand::Rng;
+
+use self::draw::Draw;
+use self::world::{Checked, World, Wrong};
+
+/// Changes of one run.
+const CHANGES: usize = 500;
+/// Faults of one run.
+const FAULTS: usize = 20;
+
+fn settings(sabotage: Option<Sabotage>) -> StoreSettings {
+    StoreSettings { segment_bytes_min: 4096, segment_bytes_max: 16384, sabotage, ..StoreSettings::default() }
+}
+
+/// Ways in which a disk fails, and machines end.
+fn fault(random: &mut Rng) -> FaultPlan {
+    let nth = random.u64(1..60);
+    let of = |op, nth, what| FaultPlan::once(op, nth, what);
+    match random.u32(..12) {
+        0 => of(Op::Write, nth, What::EIO),
+        1 => of(Op::Sync, nth, What::EIO),
+        2 => of(Op::Sync, nth, What::SyncLost),
+        3 => of(Op::Write, nth, What::Short(random.u32(..4))),
+        4 => of(Op::Rename, nth / 20 + 1, What::EIO),
+        5 => of(Op::Create, nth / 20 + 1, What::EIO),
+        6 => of(Op::SyncNames, nth / 20 + 1, What::EIO),
+        7 => of(Op::Remove, nth / 20 + 1, What::EIO),
+        8 => FaultPlan::from_then(Op::Create, nth / 20 + 1, What::Full),
+        9 => of(Op::Write, nth, What::CrashShort(random.u32(..4))),
+        _ => of(Op::Mutation, nth, What::CrashHere),
+    }
+}
+
+fn crash(random: &mut Rng) -> Crash {
+    match random.u32(..4) {
+        0 => Crash::Process,
+        1 => Crash::LoseAll,
+        _ => Crash::Torn(random.u64(..)),
+    }
+}
+
+/// One run: changes, and faults that strike somewhere among them.
+fn run(seed: u64, sabotage: Option<Sabotage>) -> Checked<usize> {
+    let mut world = World::new(settings(sabotage))?;
+    let mut draw = Draw::new(seed);
+    let mut random = Rng::with_seed(seed ^ 0x5eed);
+    let mut struck = 0;
+    let mut done = 0;
+    plan(&world, &mut random);
+    while done < CHANGES || struck < FAULTS {
+        let together = if random.u32(..4) == 0 { random.usize(2..5) } else { 1 };
+        let mut changes = vec![draw.change(&world.planned)];
+        while changes.len() < together && matches!(changes[0], model::Change::Submit(..)) {
+            // Changes that are asked for together are such as do not depend on each other's outcome.
+            match draw.change(&world.planned) {
+                more @ (model::Change::Submit(..) | model::Change::Upsert(..)) => changes.push(more),
+                _ => {}
+            }
+        }
+        done += changes.len();
+        world.ask(changes)?;
+        if random.u32(..10) == 0 {
+            world.tidy();
+        }
+        if random.u32(..20) == 0 {
+            world.clock.advance(std::time::Duration::from_millis(random.u64(1..5_000)));
+        }
+        let ends = world.is_down() || random.u32(..60) == 0;
+        if ends {
+            struck += 1;
+            let is_closed = !world.is_down() && random.u32(..3) == 0;
+            world.disk.space_is_back();
+            if is_closed {
+                world.close();
+            } else {
+                world.crash(crash(&mut random));
+            }
+            come_back(&mut world, &mut random, is_closed)?;
+            plan(&world, &mut random);
+        }
+    }
+    world.disk.arm();
+    world.disk.space_is_back();
+    world.close();
+    world.reopen()?;
+    world.check_survivors(true)?;
+    Ok(struck)
+}
+
+fn plan(world: &World, random: &mut Rng) {
+    world.disk.arm();
+    world.disk.fail(fault(random));
+}
+
+/// Opens the store again, with crashes while it opens.
+fn come_back(world: &mut World, random: &mut Rng, is_exact: bool) -> Checked {
+    for attempt in 0.. {
+        world.disk.arm();
+        if attempt < 3 && random.bool() {
+            world.disk.fail(FaultPlan::once(Op::Mutation, random.u64(1..8), What::CrashHere));
+        }
+        world.reopen()?;
+        if world.is_open() && !world.is_down() {
+            break;
+        }
+        world.crash(crash(random));
+    }
+    world.disk.arm();
+    world.check_survivors(is_exact)
+}
+
+fn seeds(default: u64) -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    match number("ERIC_TEST_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("ERIC_TEST_SEEDS").unwrap_or(default),
+    }
+}
+
+#[test]
+fn whatever_the_disk_does_what_was_acknowledged_comes_back() {
+    let (mut faults, mut runs) = (0, 0);
+    for seed in seeds(200) {
+        match run(seed, None) {
+            Ok(struck) => faults += struck,
+            Err(Wrong(reason)) => panic!("ERIC_TEST_SEED={seed}: {reason}"),
+        }
+        runs += 1;
+    }
+    println!("{runs} runs of at least {CHANGES} changes, {faults} faults and ends");
+    assert!(faults >= runs * FAULTS);
+}
+
+#[test]
+fn planted_bugs_are_found() {
+    for sabotage in Sabotage::ALL {
+        let found =
+            (0..50).find_map(|seed| run(seed, Some(sabotage)).err().map(|Wrong(reason)| (seed, reason)));
+        let (seed, reason) = found.unwrap_or_else(|| panic!("{sabotage:?} was not found"));
+        println!("{sabotage:?} by seed {seed}: {}", &reason[..reason.len().min(200)]);
+    }
+}

@@ -1,0 +1,346 @@
+//! A store on a disk with chosen faults, beside the model of what it must hold.
+
+use std::fmt;
+use std::sync::Arc;
+
+use eric_sse::cursor::{Authority, Commit, Committed, Conflict, Cursors as _, Joined};
+use eric_sse::engine::Engine as _;
+use eric_sse::lane::Lane;
+use eric_sse::log::{Budget, Log as _, NewEntry, Taken, Ticket};
+use eric_sse::{Clock as _, ErrorKind, Message, Offset, Position, Result};
+use eric_store::{Store, StoreSettings};
+use eric_testkit::ManualClock;
+use eric_testkit::fault_disk::{Crash, FaultDisk};
+use futures_util::FutureExt as _;
+
+use super::model::{Change, Model, ModelLane, Outcome};
+
+/// What a run found wrong.
+#[derive(Debug)]
+pub(crate) struct Wrong(pub(crate) String);
+
+pub(crate) type Checked<T = ()> = std::result::Result<T, Wrong>;
+
+macro_rules! wrong {
+    ($($text:tt)+) => { return Err(Wrong(format!($($text)+))) };
+}
+pub(crate) use wrong;
+
+/// A store and its model.
+pub(crate) struct World {
+    pub(crate) disk: FaultDisk,
+    pub(crate) clock: ManualClock,
+    pub(crate) settings: StoreSettings,
+    store: Option<Store>,
+    /// What was acknowledged.
+    pub(crate) acknowledged: Model,
+    /// That, and what was asked for since.
+    pub(crate) planned: Model,
+    /// What was asked for and not answered with success, in order, with when.
+    open: Vec<(Change, u64)>,
+    epoch: Option<String>,
+}
+
+/// What a ticket will say.
+enum Answer {
+    Nothing(Ticket<()>),
+    Lane(Ticket<Lane>),
+    Joined(Ticket<Joined>),
+    Taken(Ticket<Vec<Taken>>),
+    Committed(Ticket<Vec<Result<Committed>>>),
+}
+
+impl Answer {
+    /// What it says; none if nothing yet, an error's kind if it failed.
+    fn outcome(self) -> Option<Outcome> {
+        let failed = |error: eric_sse::Error| Outcome::Failed(error.kind());
+        Some(match self {
+            Self::Nothing(ticket) => ticket.now_or_never()?.map_or_else(failed, |()| Outcome::Done),
+            Self::Lane(ticket) => {
+                ticket.now_or_never()?.map_or_else(failed, |lane| Outcome::Lane(lane.get()))
+            }
+            Self::Joined(ticket) => ticket
+                .now_or_never()?
+                .map_or_else(failed, |joined| Outcome::Joined(joined.lane.get(), joined.floor.get())),
+            Self::Taken(ticket) => ticket.now_or_never()?.map_or_else(failed, |taken| {
+                Outcome::Taken(taken.iter().map(|taken| (taken.position.offset.get(), taken.first)).collect())
+            }),
+            Self::Committed(ticket) => ticket
+                .now_or_never()?
+                .and_then(|mut answers| answers.remove(0))
+                .map_or_else(failed, |committed| Outcome::Moved(committed == Committed::Moved)),
+        })
+    }
+}
+
+impl World {
+    pub(crate) fn new(settings: StoreSettings) -> Checked<Self> {
+        let mut world = Self {
+            disk: FaultDisk::new(),
+            clock: ManualClock::new(),
+            settings,
+            store: None,
+            acknowledged: Model::default(),
+            planned: Model::default(),
+            open: Vec::new(),
+            epoch: None,
+        };
+        world.reopen()?;
+        Ok(world)
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock.now().as_ms()
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().expect("the store is open")
+    }
+
+    /// Whether the store takes nothing any more.
+    pub(crate) fn is_down(&self) -> bool {
+        self.disk.has_crashed() || self.store.as_ref().is_none_or(|store| store.health().is_err())
+    }
+
+    /// Asks for changes together, lets the store work, and checks what it answers.
+    pub(crate) fn ask(&mut self, changes: Vec<Change>) -> Checked {
+        let (now_ms, shown) = (self.now_ms(), self.acknowledged.tail);
+        let due: Vec<u64> = changes.iter().flat_map(|change| self.planned.due(change)).collect();
+        let mut asked = Vec::new();
+        for change in changes {
+            let answer = self.submit(&change);
+            let expected = self.planned.apply(&change, now_ms, shown);
+            self.open.push((change, now_ms));
+            asked.push((answer, expected));
+        }
+        while self.store().step() {}
+        let mut is_certain = true;
+        for (answer, expected) in asked {
+            match answer.and_then(Answer::outcome) {
+                None | Some(Outcome::Failed(ErrorKind::Unavailable)) => is_certain = false,
+                Some(Outcome::Failed(ErrorKind::NoSpace)) => {
+                    // It did not happen: the model that has it is given up.
+                    self.open.remove(0);
+                    self.planned = self.acknowledged.clone();
+                    self.settle_planned();
+                }
+                Some(found) if found != expected => {
+                    wrong!(
+                        "a change was answered with {found:?} instead of {expected:?}: {:?}",
+                        self.open[0]
+                    );
+                }
+                Some(_) if !is_certain => wrong!("a change was acknowledged after one that was not"),
+                Some(_) => {
+                    let (change, now_ms) = self.open.remove(0);
+                    self.acknowledged.apply(&change, now_ms, shown);
+                }
+            }
+        }
+        for model in [&mut self.acknowledged, &mut self.planned] {
+            let shown = model.tail;
+            model.enforce(due.iter().copied(), now_ms, shown);
+        }
+        Ok(())
+    }
+
+    fn settle_planned(&mut self) {
+        let shown = self.planned.tail;
+        for (change, now_ms) in &self.open {
+            self.planned.apply(change, *now_ms, shown);
+        }
+    }
+
+    fn submit(&self, change: &Change) -> Option<Answer> {
+        let store = self.store();
+        let at = |offset: u64| Position { epoch: store.tail().epoch, offset: Offset::new(offset) };
+        Some(match change {
+            Change::Open(retention) => Answer::Lane(store.open(*retention)),
+            Change::Retain(lane, retention) => Answer::Nothing(store.retain(Lane::new(*lane), *retention)),
+            Change::Close(lane) => Answer::Nothing(Log::close(store, Lane::new(*lane))),
+            Change::Join(lane) => Answer::Joined(store.join(Lane::new(*lane))),
+            Change::Leave(lane) => Answer::Nothing(store.leave(Lane::new(*lane))),
+            Change::Submit(lane, batch) => {
+                let new = |new: &super::model::New| NewEntry {
+                    lane: Lane::new(*lane),
+                    message: Message::of("t", &new.text()).expect("a text is a message"),
+                    key: new.key.as_ref().map(|key| key.parse().expect("the keys are keys")),
+                    taken_at: self.clock.now(),
+                };
+                Answer::Taken(store.submit(batch.iter().map(new).collect()))
+            }
+            Change::Ack(lane, to) => {
+                let commit = Commit { listener: Lane::new(*lane), to: at(*to), by: Authority::Ack };
+                Answer::Committed(store.commit(vec![commit]))
+            }
+            Change::Seek(lane, to) => {
+                let lease = store.lease(Lane::new(*lane), Conflict::Replace);
+                while store.step() {}
+                let by = match lease.now_or_never() {
+                    Some(Ok(lease)) => Authority::Reader(lease.fence),
+                    _ => Authority::Ack,
+                };
+                let commit = Commit { listener: Lane::new(*lane), to: at(*to), by };
+                Answer::Committed(store.commit(vec![commit]))
+            }
+            Change::Upsert(key, value) => Answer::Nothing(store.upsert(key, value.clone().into())),
+            Change::Delete(key) => Answer::Nothing(store.delete(key)),
+        })
+    }
+
+    /// Lets the store keep house; what fails there has no consequences but those of a crash.
+    pub(crate) fn tidy(&self) {
+        let _ = self.store().tidy();
+        while self.store().step() {}
+    }
+
+    /// Ends the store as a crash does, and what the machine had not synced as `how` says.
+    pub(crate) fn crash(&mut self, how: Crash) {
+        if let Some(store) = self.store.take() {
+            store.abandon();
+        }
+        self.disk.crash(how);
+    }
+
+    /// Ends the store as its owner does.
+    pub(crate) fn close(&mut self) {
+        drop(self.store.take());
+        self.disk.crash(Crash::LoseAll);
+    }
+
+    /// Opens the store again. What it holds must be what was acknowledged, and perhaps the first of what was asked for
+    /// since.
+    pub(crate) fn reopen(&mut self) -> Checked {
+        let settings = self.settings.clone();
+        let opened = Store::open_stepped(self.disk.mount(), settings, Arc::new(self.clock.clone()));
+        let store = match opened {
+            Ok(store) => store,
+            Err(error) if error.kind() == ErrorKind::Corrupt => wrong!("the store does not open: {error}"),
+            // The disk fails again; whoever drives this tries once more.
+            Err(_) => return Ok(()),
+        };
+        self.store = Some(store);
+        Ok(())
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Finds out what survived a crash and checks that it is a state that may have survived.
+    pub(crate) fn check_survivors(&mut self, is_exact: bool) -> Checked {
+        let now_ms = self.now_ms();
+        let mut candidate = self.acknowledged.clone();
+        let mut open = std::mem::take(&mut self.open).into_iter();
+        let mut reasons = Vec::new();
+        loop {
+            let mut model = candidate.clone();
+            let shown = model.tail;
+            let lanes: Vec<u64> = model.lanes.keys().copied().collect();
+            model.enforce(lanes, now_ms, shown);
+            match self.compare(&mut model, is_exact) {
+                Ok(()) => {
+                    self.acknowledged = model.clone();
+                    self.planned = model;
+                    return Ok(());
+                }
+                Err(Wrong(reason)) => reasons.push(reason),
+            }
+            let Some((change, at_ms)) = open.next() else { break };
+            let due = candidate.due(&change);
+            let shown = candidate.tail;
+            candidate.apply(&change, at_ms, shown);
+            let shown = candidate.tail;
+            candidate.enforce(due, at_ms, shown);
+        }
+        wrong!("what survived is nothing that may have: {}", reasons.join("; or "))
+    }
+
+    /// Compares the store with a model; takes over what came back although it was let go.
+    pub(crate) fn compare(&mut self, model: &mut Model, is_exact: bool) -> Checked {
+        let store = self.store.as_ref().expect("the store is open");
+        let epoch = store.tail().epoch.to_string();
+        if *self.epoch.get_or_insert_with(|| epoch.clone()) != epoch {
+            wrong!("the epoch changed to {epoch}");
+        }
+        let found: Vec<(u64, Option<u64>)> =
+            store.lanes().iter().map(|open| (open.lane.get(), open.channel.map(Lane::get))).collect();
+        let expected: Vec<_> = model.lanes.iter().map(|(lane, of)| (*lane, of.channel)).collect();
+        if found != expected {
+            wrong!("the lanes are {found:?} instead of {expected:?}");
+        }
+        if store.tail().offset.get() != model.tail {
+            wrong!("the tail is {} instead of {}", store.tail().offset, model.tail);
+        }
+        let values: Vec<(String, Vec<u8>)> = store.values_for_test();
+        let expected: Vec<_> =
+            model.values.iter().map(|(key, value)| (key.clone(), value.clone().into_bytes())).collect();
+        if values != expected {
+            wrong!("the values are {values:?} instead of {expected:?}");
+        }
+        for (lane, of) in &mut model.lanes {
+            compare_lane(store, *lane, of, is_exact)?;
+        }
+        Ok(())
+    }
+}
+
+fn compare_lane(store: &Store, lane: u64, of: &mut ModelLane, is_exact: bool) -> Checked {
+    let mut found = Vec::new();
+    let mut at = Offset::ZERO;
+    while at < store.tail().offset {
+        let read = store.read(Lane::new(lane), at, Budget { entries: 7, bytes: 3000 }).now_or_never();
+        let page = match read.expect("without threads a read is done at once") {
+            Ok(page) => page,
+            Err(error) => wrong!("lane {lane} cannot be read: {error}"),
+        };
+        found.extend(page.entries.iter().map(|entry| {
+            let text: String =
+                serde_json::from_str(entry.message().payload().as_json()).expect("it was a text");
+            (entry.offset().get(), text)
+        }));
+        at = page.searched_to;
+    }
+    let kept = of.ever.len().checked_sub(found.len()).filter(|first| *first <= of.trimmed);
+    let is_suffix = kept.is_some_and(|first| {
+        of.ever[first..]
+            .iter()
+            .map(|entry| (entry.offset, &entry.text))
+            .eq(found.iter().map(|(at, text)| (*at, text)))
+    });
+    if !is_suffix || is_exact && found.len() != of.kept().len() {
+        let offsets: Vec<u64> = found.iter().map(|(offset, _)| *offset).collect();
+        let expected: Vec<u64> = of.kept().iter().map(|entry| entry.offset).collect();
+        wrong!("lane {lane} holds {offsets:?} instead of {expected:?}");
+    }
+    // What was let go and not yet noted has come back; it will be let go again.
+    of.trimmed = of.ever.len() - found.len();
+    let info = match store.lane(Lane::new(lane)).now_or_never().expect("it is done at once") {
+        Ok(info) => info,
+        Err(error) => wrong!("lane {lane}: {error}"),
+    };
+    let bytes: u64 = of.kept().iter().map(|entry| entry.bytes).sum();
+    let trimmed_to = of.trimmed.checked_sub(1).map_or(0, |last| of.ever[last].offset);
+    let expected = (of.kept().len() as u64, bytes, of.ever.last().map(|entry| entry.offset), trimmed_to);
+    let told = (info.messages, info.bytes, info.last.map(Offset::get), info.trimmed_to.get());
+    if told != expected {
+        wrong!("lane {lane} tells {told:?} instead of {expected:?}");
+    }
+    if of.channel.is_some() {
+        let cursor = match store.load(Lane::new(lane)).now_or_never().expect("it is done at once") {
+            Ok(cursor) => cursor,
+            Err(error) => wrong!("the cursor of {lane}: {error}"),
+        };
+        let found = (cursor.position.offset.get(), cursor.floor.get());
+        if found != (of.cursor, of.floor) {
+            wrong!("listener {lane} stands at {found:?} instead of {:?}", (of.cursor, of.floor));
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
