@@ -123,7 +123,8 @@ fn reopen(
     Ok((shared, writer, report))
 }
 
-/// Removes what a crash left: files that never became anything, and segments that are released.
+/// Removes what a crash left: files that never became anything, and segments that are released. All names are durable
+/// then.
 fn clear_away(disk: &dyn Disk, leftovers: &[u64]) -> Found<()> {
     let names = disk.list().trying("the directory cannot be listed")?;
     let is_left = |name: &&String| name.ends_with(".tmp") || name.starts_with(SPARE_PREFIX);
@@ -136,10 +137,8 @@ fn clear_away(disk: &dyn Disk, leftovers: &[u64]) -> Found<()> {
     for name in &left {
         disk.remove(name).trying("a leftover file cannot be removed")?;
     }
-    if !left.is_empty() {
-        disk.sync_names().trying("the directory cannot be synced")?;
-    }
-    Ok(())
+    // Even where nothing was removed: an earlier process may have died before it synced the name of a segment.
+    disk.sync_names().trying("the directory cannot be synced")
 }
 
 impl Writer {

@@ -145,6 +145,11 @@ impl Store {
         self.ask(|resolver| Request::Delete(key.to_owned(), resolver))
     }
 
+    /// How the lanes of a channel are kept.
+    pub fn retention(&self, channel: Lane) -> Option<Retention> {
+        Some(self.shared.state.lock().lanes.channel_state(channel)?.retention)
+    }
+
     /// All values.
     pub fn values_for_test(&self) -> Vec<(String, Vec<u8>)> {
         let state = self.shared.state.lock();

@@ -416,6 +416,10 @@ impl Writer {
         if self.shared.state.lock().health().is_err() {
             return;
         }
+        if self.shared.state.lock().notes.bytes_max() + 2 * FRAME_BYTES > self.current.room(false) {
+            // Where there is no room for notes, what they say is found out anew.
+            let _ = self.roll(0);
+        }
         let mut group = self.begin();
         self.plan_notes(&mut group, true);
         if self.current.room(false) > group.bytes.len() + FRAME_BYTES {

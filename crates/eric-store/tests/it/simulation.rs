@@ -82,6 +82,7 @@ fn run(seed: u64, sabotage: Option<Sabotage>) -> Checked<usize> {
             let is_closed = !world.is_down() && random.u32(..3) == 0;
             world.disk.space_is_back();
             if is_closed {
+                world.disk.arm();
                 world.close();
             } else {
                 world.crash(crash(&mut random));

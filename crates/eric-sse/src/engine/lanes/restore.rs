@@ -159,7 +159,11 @@ impl<S: Shelf> Lanes<S> {
     pub fn restore_trimmed(&mut self, lane: Lane, runs: &[(u64, u64)]) -> bool {
         let Ok(keep) = self.keep_mut(lane) else { return false };
         for (first, last) in runs {
-            keep.trimmed.push_run(*first, *last);
+            // What is in the state already was noted after that was written down.
+            let first = (*first).max(keep.trimmed.to().get() + 1);
+            if first <= *last {
+                keep.trimmed.push_run(first, *last);
+            }
         }
         true
     }

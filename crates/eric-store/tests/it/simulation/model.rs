@@ -56,6 +56,17 @@ pub(crate) enum Outcome {
     Failed(ErrorKind),
 }
 
+impl Outcome {
+    /// Whether anything is another way now, so that rules are to be looked at.
+    pub(crate) fn has_changed(&self) -> bool {
+        match self {
+            Self::Failed(_) | Self::Moved(false) => false,
+            Self::Taken(taken) => taken.iter().any(|(_, is_new)| *is_new),
+            _ => true,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
     pub(crate) lanes: BTreeMap<u64, ModelLane>,
@@ -77,7 +88,7 @@ struct UsedKey {
 #[derive(Debug, Clone)]
 pub(crate) struct ModelLane {
     pub(crate) channel: Option<u64>,
-    retention: Retention,
+    pub(crate) retention: Retention,
     pub(crate) ever: Vec<ModelEntry>,
     /// How many of them, the oldest, were let go.
     pub(crate) trimmed: usize,
@@ -96,6 +107,11 @@ pub(crate) struct ModelEntry {
 impl ModelLane {
     fn new(channel: Option<u64>, retention: Retention, at: u64) -> Self {
         Self { channel, retention, ever: Vec::new(), trimmed: 0, cursor: at, floor: at }
+    }
+
+    /// What decides about what it keeps.
+    pub(crate) fn rules(&self) -> impl std::fmt::Debug + use<> {
+        (self.channel, self.cursor, self.floor, self.trimmed, self.retention)
     }
 
     pub(crate) fn kept(&self) -> &[ModelEntry] {

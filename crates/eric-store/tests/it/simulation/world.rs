@@ -6,7 +6,7 @@ use std::sync::Arc;
 use eric_sse::cursor::{Authority, Commit, Committed, Conflict, Cursors as _, Joined};
 use eric_sse::engine::Engine as _;
 use eric_sse::lane::Lane;
-use eric_sse::log::{Budget, Log as _, NewEntry, Taken, Ticket};
+use eric_sse::log::{Budget, Log, NewEntry, Taken, Ticket};
 use eric_sse::{Clock as _, ErrorKind, Message, Offset, Position, Result};
 use eric_store::{Store, StoreSettings};
 use eric_testkit::ManualClock;
@@ -24,7 +24,6 @@ pub(crate) type Checked<T = ()> = std::result::Result<T, Wrong>;
 macro_rules! wrong {
     ($($text:tt)+) => { return Err(Wrong(format!($($text)+))) };
 }
-pub(crate) use wrong;
 
 /// A store and its model.
 pub(crate) struct World {
@@ -37,7 +36,7 @@ pub(crate) struct World {
     /// That, and what was asked for since.
     pub(crate) planned: Model,
     /// What was asked for and not answered with success, in order, with when.
-    open: Vec<(Change, u64)>,
+    pub(crate) open: Vec<(Change, u64)>,
     epoch: Option<String>,
 }
 
@@ -105,37 +104,39 @@ impl World {
     /// Asks for changes together, lets the store work, and checks what it answers.
     pub(crate) fn ask(&mut self, changes: Vec<Change>) -> Checked {
         let (now_ms, shown) = (self.now_ms(), self.acknowledged.tail);
-        let due: Vec<u64> = changes.iter().flat_map(|change| self.planned.due(change)).collect();
         let mut asked = Vec::new();
         for change in changes {
-            let answer = self.submit(&change);
-            let expected = self.planned.apply(&change, now_ms, shown);
+            asked.push((self.submit(&change), self.planned.due(&change)));
+            self.planned.apply(&change, now_ms, shown);
             self.open.push((change, now_ms));
-            asked.push((answer, expected));
         }
         while self.store().step() {}
-        let mut is_certain = true;
-        for (answer, expected) in asked {
-            match answer.and_then(Answer::outcome) {
+        let (mut is_certain, mut is_refused) = (true, false);
+        let mut due = Vec::new();
+        for (answer, its) in asked {
+            match answer.outcome() {
                 None | Some(Outcome::Failed(ErrorKind::Unavailable)) => is_certain = false,
+                Some(_) if !is_certain => wrong!("a change was answered after one that was not"),
                 Some(Outcome::Failed(ErrorKind::NoSpace)) => {
-                    // It did not happen: the model that has it is given up.
                     self.open.remove(0);
-                    self.planned = self.acknowledged.clone();
-                    self.settle_planned();
+                    is_refused = true;
                 }
-                Some(found) if found != expected => {
-                    wrong!(
-                        "a change was answered with {found:?} instead of {expected:?}: {:?}",
-                        self.open[0]
-                    );
-                }
-                Some(_) if !is_certain => wrong!("a change was acknowledged after one that was not"),
-                Some(_) => {
+                Some(found) => {
                     let (change, now_ms) = self.open.remove(0);
-                    self.acknowledged.apply(&change, now_ms, shown);
+                    let expected = self.acknowledged.apply(&change, now_ms, shown);
+                    if found.has_changed() {
+                        due.extend(its);
+                    }
+                    if found != expected {
+                        wrong!("a change was answered with {found:?} instead of {expected:?}: {change:?}");
+                    }
                 }
             }
+        }
+        if is_refused {
+            // The model in which it happened is given up.
+            self.planned = self.acknowledged.clone();
+            self.settle_planned();
         }
         for model in [&mut self.acknowledged, &mut self.planned] {
             let shown = model.tail;
@@ -151,10 +152,10 @@ impl World {
         }
     }
 
-    fn submit(&self, change: &Change) -> Option<Answer> {
+    fn submit(&self, change: &Change) -> Answer {
         let store = self.store();
         let at = |offset: u64| Position { epoch: store.tail().epoch, offset: Offset::new(offset) };
-        Some(match change {
+        match change {
             Change::Open(retention) => Answer::Lane(store.open(*retention)),
             Change::Retain(lane, retention) => Answer::Nothing(store.retain(Lane::new(*lane), *retention)),
             Change::Close(lane) => Answer::Nothing(Log::close(store, Lane::new(*lane))),
@@ -185,7 +186,7 @@ impl World {
             }
             Change::Upsert(key, value) => Answer::Nothing(store.upsert(key, value.clone().into())),
             Change::Delete(key) => Answer::Nothing(store.delete(key)),
-        })
+        }
     }
 
     /// Lets the store keep house; what fails there has no consequences but those of a crash.
@@ -281,11 +282,22 @@ impl World {
         for (lane, of) in &mut model.lanes {
             compare_lane(store, *lane, of, is_exact)?;
         }
+        // What came back was looked at by the store's rules when it was read, so by the model's it stays.
+        let (mut again, now_ms) = (model.clone(), self.clock.now().as_ms());
+        again.enforce(model.lanes.keys().copied(), now_ms, model.tail);
+        for (lane, of) in &model.lanes {
+            if again.lanes[lane].trimmed != of.trimmed {
+                wrong!("lane {lane} keeps what its rules let go: {:?}", of.rules());
+            }
+        }
         Ok(())
     }
 }
 
 fn compare_lane(store: &Store, lane: u64, of: &mut ModelLane, is_exact: bool) -> Checked {
+    if of.channel.is_none() && store.retention(Lane::new(lane)) != Some(of.retention) {
+        wrong!("lane {lane} has another retention");
+    }
     let mut found = Vec::new();
     let mut at = Offset::ZERO;
     while at < store.tail().offset {
@@ -311,7 +323,7 @@ fn compare_lane(store: &Store, lane: u64, of: &mut ModelLane, is_exact: bool) ->
     if !is_suffix || is_exact && found.len() != of.kept().len() {
         let offsets: Vec<u64> = found.iter().map(|(offset, _)| *offset).collect();
         let expected: Vec<u64> = of.kept().iter().map(|entry| entry.offset).collect();
-        wrong!("lane {lane} holds {offsets:?} instead of {expected:?}");
+        wrong!("lane {lane} holds {offsets:?} instead of {expected:?}: {:?}", of.rules());
     }
     // What was let go and not yet noted has come back; it will be let go again.
     of.trimmed = of.ever.len() - found.len();
@@ -325,6 +337,11 @@ fn compare_lane(store: &Store, lane: u64, of: &mut ModelLane, is_exact: bool) ->
     let told = (info.messages, info.bytes, info.last.map(Offset::get), info.trimmed_to.get());
     if told != expected {
         wrong!("lane {lane} tells {told:?} instead of {expected:?}");
+    }
+    let span = store.span(Lane::new(lane), Offset::ZERO, Offset::MAX).now_or_never().expect("it is done at once");
+    match span {
+        Ok(span) if span.entries == Some(of.ever.len() as u64) => {}
+        other => wrong!("lane {lane} had {} entries, and counts {other:?}", of.ever.len()),
     }
     if of.channel.is_some() {
         let cursor = match store.load(Lane::new(lane)).now_or_never().expect("it is done at once") {
