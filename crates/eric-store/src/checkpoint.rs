@@ -8,7 +8,7 @@ use std::ops::Bound;
 use eric_sse::lane::OpenLane;
 
 use crate::format::change::Change;
-use crate::format::frame::FRAME_BYTES;
+use crate::format::frame::RECORD_OVERHEAD_BYTES;
 use crate::group::Group;
 use crate::settings::Sabotage;
 use crate::state::State;
@@ -37,12 +37,11 @@ impl Writer {
     /// Begins a checkpoint where enough was written since the last one. Called when a segment begins.
     pub(crate) fn consider_checkpoint(&mut self) {
         if self.checkpoint.is_none() && self.since_checkpoint >= 2 * self.checkpoint_bytes {
-            let lanes = self.shared.state.lock().lanes.list().into();
             self.since_checkpoint = 0;
             self.checkpoint = Some(Checkpoint {
                 segment: self.current.number,
                 has_begun: false,
-                lanes,
+                lanes: VecDeque::new(),
                 values: Some(Bound::Unbounded),
                 bytes: 0,
             });
@@ -61,8 +60,9 @@ impl Writer {
                 return;
             }
             checkpoint.has_begun = true;
-            // Where the group was planned before a segment ended, it begins in the next one.
             checkpoint.segment = self.current.number;
+            // What is opened from here on stands after the beginning.
+            checkpoint.lanes = state.lanes.list().into();
             let mut segments = state.segments.numbers();
             segments.retain(|number| *number < checkpoint.segment);
             group.put(&Change::CheckpointBegun { counters: self.counters(&state), segments });
@@ -88,7 +88,7 @@ impl Writer {
 
     /// Bytes that are left for a body.
     pub(crate) fn room_left(&self, group: &Group) -> usize {
-        self.current.room(false).saturating_sub(group.bytes.len() + FRAME_BYTES)
+        self.current.room(false).saturating_sub(group.bytes.len() + RECORD_OVERHEAD_BYTES)
     }
 
     /// Plans to release the segments in which nothing is alive.
@@ -127,7 +127,9 @@ impl Writer {
 impl Checkpoint {
     /// A listener joined meanwhile: whoever reads the log may not know its channel yet, so its state is to come.
     pub(crate) fn add(&mut self, open: OpenLane) {
-        self.lanes.push_back(open);
+        if self.has_begun {
+            self.lanes.push_back(open);
+        }
     }
 
     /// Puts the state of some lanes; false where there are no more.

@@ -10,7 +10,7 @@ use eric_sse::{Clock, Epoch, Offset, Result};
 use crate::damage::{Found, Trying as _};
 use crate::disk::Disk;
 use crate::format::change::Change;
-use crate::format::frame::FRAME_BYTES;
+use crate::format::frame::RECORD_OVERHEAD_BYTES;
 use crate::recover::{FENCE_BITS, Recovered, list_segments, recover};
 use crate::rewrite::Stage;
 use crate::scan::Scan;
@@ -35,7 +35,7 @@ pub struct Opening {
 }
 
 /// Bytes that must be left in a segment for the store to be opened in it.
-const OPENING_BYTES: u32 = 256 + FRAME_BYTES as u32;
+const OPENING_BYTES: u32 = 256 + RECORD_OVERHEAD_BYTES as u32;
 
 /// Opens the store that `disk` holds, or a new one.
 pub(crate) fn open(

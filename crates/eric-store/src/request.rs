@@ -7,7 +7,7 @@ use eric_sse::log::{NewEntry, Resolver, Taken};
 use eric_sse::{Error, Result};
 
 use crate::format::entry::ENTRY_OVERHEAD_BYTES_MAX;
-use crate::format::frame::FRAME_BYTES;
+use crate::format::frame::RECORD_OVERHEAD_BYTES;
 
 /// Bytes that the numbers of a small record take at most.
 const NUMBERS_BYTES_MAX: usize = 100;
@@ -45,7 +45,7 @@ impl Request {
                 NUMBERS_BYTES_MAX
             }
         };
-        FRAME_BYTES + body
+        RECORD_OVERHEAD_BYTES + body
     }
 
     /// Whether it makes the log larger for good, and so must leave the rest to those that make it smaller.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::damage::{Damage, Found, Trying as _};
 use crate::disk::DiskFile;
 use crate::format::change::kind;
-use crate::format::frame::{FRAME_BYTES, Frame, Spot, is_one_bit_off};
+use crate::format::frame::{FRAME_BYTES, Frame, RECORD_OVERHEAD_BYTES, Spot, is_one_bit_off};
 use crate::format::segment::{HEAD_BYTES, Head};
 
 /// A segment in memory.
@@ -34,7 +34,7 @@ impl Record<'_> {
 
     /// Where the next record stands.
     pub(crate) fn end(&self) -> u32 {
-        self.body_at() + u32::try_from(self.body.len()).expect("records are bounded")
+        self.at + u32::try_from(RECORD_OVERHEAD_BYTES + self.body.len()).expect("records are bounded")
     }
 }
 
@@ -76,7 +76,7 @@ impl Scan {
         let rest = self.bytes.get(at as usize..)?;
         let (frame, rest) = rest.split_first_chunk::<FRAME_BYTES>()?;
         let frame = Frame::decode(frame, self.spot(at))?;
-        let body = rest.get(..frame.len as usize).filter(|body| frame.fits(body))?;
+        let body = frame.body(rest)?;
         Some(Record { at, kind: frame.kind, durable: frame.durable, body })
     }
 

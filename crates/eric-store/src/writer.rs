@@ -17,7 +17,7 @@ use eric_sse::{Error, ErrorKind, Result};
 
 use crate::checkpoint::Checkpoint;
 use crate::format::change::{Change, Counters};
-use crate::format::frame::{FRAME_BYTES, Spot};
+use crate::format::frame::{RECORD_OVERHEAD_BYTES, Spot};
 use crate::group::{Group, Told};
 use crate::places::Place;
 use crate::request::{Answer, Request};
@@ -28,7 +28,7 @@ use crate::spare::is_full;
 use crate::state::State;
 
 /// Bytes at the end of a segment that are kept for what says that it ends.
-const SEAL_BYTES: u32 = FRAME_BYTES as u32;
+const SEAL_BYTES: u32 = RECORD_OVERHEAD_BYTES as u32;
 
 /// The segment that is written to.
 #[derive(Debug)]
@@ -292,7 +292,8 @@ impl Writer {
         }
         let noted_ms = *self.noted_ms.get_or_insert(shared.clock.now().as_ms());
         let is_due = self.now_ms().saturating_sub(noted_ms) >= STORE_NOTE_LAG_MS_MAX;
-        let fits = group.bytes.len() + FRAME_BYTES + state.notes.bytes_max() <= self.current.room(false);
+        let fits =
+            group.bytes.len() + RECORD_OVERHEAD_BYTES + state.notes.bytes_max() <= self.current.room(false);
         let is_written = (is_due || is_asked_for || !group.bytes.is_empty()) && fits;
         if is_written {
             group.put(&Change::Trimmed(state.notes.take()));
@@ -416,13 +417,13 @@ impl Writer {
         if self.shared.state.lock().health().is_err() {
             return;
         }
-        if self.shared.state.lock().notes.bytes_max() + 2 * FRAME_BYTES > self.current.room(false) {
+        if self.shared.state.lock().notes.bytes_max() + 2 * RECORD_OVERHEAD_BYTES > self.current.room(false) {
             // Where there is no room for notes, what they say is found out anew.
             let _ = self.roll(0);
         }
         let mut group = self.begin();
         self.plan_notes(&mut group, true);
-        if self.current.room(false) > group.bytes.len() + FRAME_BYTES {
+        if self.current.room(false) > group.bytes.len() + RECORD_OVERHEAD_BYTES {
             group.put(&Change::Closed);
         }
         let written = self.write_synced(&group);

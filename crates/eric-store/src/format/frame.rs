@@ -1,19 +1,25 @@
 //! The frame of a record: how long its body is, what kind it is of, and the checksums.
 //!
 //! ```text
-//!  0          4          8         12     13     16       20
-//! ┌──────────┬──────────┬─────────┬──────┬──────┬────────┬────────┐
-//! │ length 4 │ body crc │ durable │ kind │ zero │ crc 4  │ body … │
-//! └──────────┴──────────┴─────────┴──────┴──────┴────────┴────────┘
+//!  0      1      2      4          8          12        16      20
+//! ┌──────┬──────┬──────┬──────────┬──────────┬─────────┬───────┬────────┬─────┐
+//! │ 0xa5 │ kind │ zero │ length 4 │ body crc │ durable │ crc 4 │ body … │ 0x5a │
+//! └──────┴──────┴──────┴──────────┴──────────┴─────────┴───────┴────────┴─────┘
 //! ```
 //!
 //! The second checksum covers the frame *and the place it is written to*, so that what an earlier use of the same
-//! file left behind is no record.
+//! file left behind is no record. The first and the last byte have several bits each, so that a record of which a
+//! sector is missing at either end is never one bit away from being whole.
 
 use eric_sse::limits::STORE_RECORD_BYTES_MAX;
 
 /// Bytes before the body.
 pub(crate) const FRAME_BYTES: usize = 20;
+/// Bytes of a record beside its body.
+pub(crate) const RECORD_OVERHEAD_BYTES: usize = FRAME_BYTES + 1;
+
+const BEGIN: u8 = 0xa5;
+const END: u8 = 0x5a;
 
 /// A place where a record may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,18 +49,19 @@ impl Frame {
     /// The frame at `spot`, if one is there.
     pub(crate) fn decode(bytes: &[u8; FRAME_BYTES], spot: Spot) -> Option<Self> {
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
-        let frame = Self { len: word(0), body_crc: word(4), durable: word(8), kind: bytes[12] };
+        let frame = Self { len: word(4), body_crc: word(8), durable: word(12), kind: bytes[1] };
         // The cheap questions first: this is asked at every byte when a damaged segment is searched.
-        let is_plausible = frame.kind != 0
-            && bytes[13..16] == [0; 3]
+        let is_plausible = bytes[0] == BEGIN
+            && bytes[2..4] == [0; 2]
             && frame.len as usize <= STORE_RECORD_BYTES_MAX
             && frame.durable <= spot.at;
         (is_plausible && word(16) == crc(&bytes[..16], spot)).then_some(frame)
     }
 
-    /// Whether this is the body that the frame was made for.
-    pub(crate) fn fits(&self, body: &[u8]) -> bool {
-        body.len() == self.len as usize && crc32fast::hash(body) == self.body_crc
+    /// The body of the record, if `rest`, which follows the frame, begins with it and its last byte.
+    pub(crate) fn body<'a>(&self, rest: &'a [u8]) -> Option<&'a [u8]> {
+        let (body, after) = rest.split_at_checked(self.len as usize)?;
+        (after.first() == Some(&END) && crc32fast::hash(body) == self.body_crc).then_some(body)
     }
 }
 
@@ -81,25 +88,30 @@ pub(crate) fn put_record(
     out.extend_from_slice(&[0; FRAME_BYTES]);
     body(out);
     let (frame, body) = out[start..].split_at_mut(FRAME_BYTES);
+    frame[0] = BEGIN;
+    frame[1] = kind;
     let len = u32::try_from(body.len()).expect("records are bounded");
     assert!(len as usize <= STORE_RECORD_BYTES_MAX, "records are bounded");
     assert!(durable <= spot.at, "what is synced was written before");
-    frame[..4].copy_from_slice(&len.to_le_bytes());
-    frame[4..8].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
-    frame[8..12].copy_from_slice(&durable.to_le_bytes());
-    frame[12] = kind;
+    frame[4..8].copy_from_slice(&len.to_le_bytes());
+    frame[8..12].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
+    frame[12..16].copy_from_slice(&durable.to_le_bytes());
     let crc = crc(&frame[..16], spot);
     frame[16..].copy_from_slice(&crc.to_le_bytes());
+    out.push(END);
 }
 
 /// Whether one turned bit explains why there is no record at the beginning of `bytes`: then there was one.
 pub(crate) fn is_one_bit_off(bytes: &[u8], spot: Spot) -> bool {
     let Some((head, rest)) = bytes.split_first_chunk::<FRAME_BYTES>() else { return false };
-    let is_whole = |frame: &Frame| rest.get(..frame.len as usize).is_some_and(|body| frame.fits(body));
+    let is_whole = |frame: &Frame| frame.body(rest).is_some();
     if let Some(frame) = Frame::decode(head, spot) {
-        let body = rest.get(..frame.len as usize);
-        return body
-            .is_some_and(|body| differs_by_one_bit(crc32fast::hash(body) ^ frame.body_crc, body.len()));
+        let Some((body, [end, ..])) = rest.split_at_checked(frame.len as usize) else { return false };
+        let difference = crc32fast::hash(body) ^ frame.body_crc;
+        return match (end ^ END).count_ones() {
+            0 => differs_by_one_bit(difference, body.len()),
+            bits => bits == 1 && difference == 0,
+        };
     }
     (0..FRAME_BYTES * 8).any(|bit| {
         let mut turned = *head;
@@ -138,7 +150,8 @@ mod tests {
     }
 
     fn frame(bytes: &[u8], spot: Spot) -> Option<Frame> {
-        Frame::decode(bytes.first_chunk().unwrap(), spot).filter(|frame| frame.fits(&bytes[FRAME_BYTES..]))
+        Frame::decode(bytes.first_chunk().unwrap(), spot)
+            .filter(|frame| frame.body(&bytes[FRAME_BYTES..]).is_some())
     }
 
     proptest! {
@@ -162,10 +175,14 @@ mod tests {
         }
 
         #[test]
-        fn a_record_that_was_cut_is_not_one_bit_off(body in prop::collection::vec(1_u8.., 16..64), cut in any::<prop::sample::Index>()) {
+        fn a_record_that_misses_either_end_is_not_one_bit_off(
+            body in prop::collection::vec(prop_oneof![Just(0_u8), Just(1), any::<u8>()], 0..64),
+            cut in any::<prop::sample::Index>(),
+            is_first in any::<bool>(),
+        ) {
             let mut bytes = record(&body);
-            let from = cut.index(bytes.len() - 8);
-            bytes[from..].fill(0);
+            let cut = 1 + cut.index(bytes.len() - 1);
+            if is_first { bytes[..cut].fill(0) } else { bytes[cut..].fill(0) }
             prop_assert!(!is_one_bit_off(&bytes, SPOT));
         }
     }
@@ -174,7 +191,7 @@ mod tests {
     fn a_record_has_at_most_96_mib() {
         let mut bytes = record(b"");
         for (len, is_frame) in [(STORE_RECORD_BYTES_MAX, true), (STORE_RECORD_BYTES_MAX + 1, false)] {
-            bytes[..4].copy_from_slice(&u32::try_from(len).unwrap().to_le_bytes());
+            bytes[4..8].copy_from_slice(&u32::try_from(len).unwrap().to_le_bytes());
             let crc = crc(&bytes[..16], SPOT);
             bytes[16..20].copy_from_slice(&crc.to_le_bytes());
             assert_eq!(Frame::decode(bytes.first_chunk().unwrap(), SPOT).is_some(), is_frame);

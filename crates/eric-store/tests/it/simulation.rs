@@ -7,11 +7,16 @@ mod draw;
 mod model;
 mod world;
 
+use std::collections::HashSet;
+use std::time::Duration;
+
+use eric_sse::ErrorKind;
 use eric_store::{Sabotage, StoreSettings};
-use eric_testkit::fault_disk::{Crash, FaultPlan, Op, What};
+use eric_testkit::fault_disk::{Crash, FaultPlan, Op, Traced, What};
 use fastrand::Rng;
 
 use self::draw::Draw;
+use self::model::Change;
 use self::world::{Checked, World, Wrong};
 
 /// Changes of one run.
@@ -59,23 +64,7 @@ fn run(seed: u64, sabotage: Option<Sabotage>) -> Checked<usize> {
     let mut done = 0;
     plan(&world, &mut random);
     while done < CHANGES || struck < FAULTS {
-        let together = if random.u32(..4) == 0 { random.usize(2..5) } else { 1 };
-        let mut changes = vec![draw.change(&world.planned)];
-        while changes.len() < together && matches!(changes[0], model::Change::Submit(..)) {
-            // Changes that are asked for together are such as do not depend on each other's outcome.
-            match draw.change(&world.planned) {
-                more @ (model::Change::Submit(..) | model::Change::Upsert(..)) => changes.push(more),
-                _ => {}
-            }
-        }
-        done += changes.len();
-        world.ask(changes)?;
-        if random.u32(..10) == 0 {
-            world.tidy();
-        }
-        if random.u32(..20) == 0 {
-            world.clock.advance(std::time::Duration::from_millis(random.u64(1..5_000)));
-        }
+        done += act(&mut world, &mut draw, &mut random)?;
         let ends = world.is_down() || random.u32(..60) == 0;
         if ends {
             struck += 1;
@@ -97,6 +86,28 @@ fn run(seed: u64, sabotage: Option<Sabotage>) -> Checked<usize> {
     world.reopen()?;
     world.check_survivors(true)?;
     Ok(struck)
+}
+
+/// Some changes that are asked for together, and now and then some time and some housekeeping.
+fn act(world: &mut World, draw: &mut Draw, random: &mut Rng) -> Checked<usize> {
+    let together = if random.u32(..4) == 0 { random.usize(2..5) } else { 1 };
+    let mut changes = vec![draw.change(&world.planned)];
+    while changes.len() < together && matches!(changes[0], Change::Submit(..)) {
+        // Changes that are asked for together are such as do not depend on each other's outcome.
+        match draw.change(&world.planned) {
+            more @ (Change::Submit(..) | Change::Upsert(..)) => changes.push(more),
+            _ => {}
+        }
+    }
+    let asked = changes.len();
+    world.ask(changes)?;
+    if random.u32(..10) == 0 {
+        world.tidy();
+    }
+    if random.u32(..20) == 0 {
+        world.clock.advance(Duration::from_millis(random.u64(1..5_000)));
+    }
+    Ok(asked)
 }
 
 fn plan(world: &World, random: &mut Rng) {
@@ -141,6 +152,108 @@ fn whatever_the_disk_does_what_was_acknowledged_comes_back() {
     }
     println!("{runs} runs of at least {CHANGES} changes, {faults} faults and ends");
     assert!(faults >= runs * FAULTS);
+}
+
+/// The same changes every time, until the machine stops at the operation that the plan says; then what is left.
+fn run_to(seed: u64, changes: usize, plan: Option<FaultPlan>, how: Crash) -> Checked<u64> {
+    let mut world = World::new(settings(None))?;
+    let (mut draw, mut random) = (Draw::new(seed), Rng::with_seed(seed));
+    world.disk.arm();
+    plan.into_iter().for_each(|plan| world.disk.fail(plan));
+    let mut done = 0;
+    while done < changes && !world.is_down() {
+        done += act(&mut world, &mut draw, &mut random)?;
+    }
+    let operations = world.disk.operations().of(Op::Mutation);
+    world.disk.arm();
+    world.crash(how);
+    world.reopen()?;
+    world.check_survivors(false)?;
+    Ok(operations)
+}
+
+#[test]
+fn every_operation_may_be_the_last() {
+    let (seed, changes) = (1, 160);
+    let operations = run_to(seed, changes, None, Crash::LoseAll).expect("without a fault nothing is wrong");
+    for nth in 1..=operations {
+        for (what, how) in [
+            (What::CrashHere, Crash::LoseAll),
+            (What::CrashHere, Crash::Process),
+            (What::CrashHere, Crash::Torn(nth)),
+            (What::EIO, Crash::LoseAll),
+            (What::EIO, Crash::Process),
+        ] {
+            let plan = FaultPlan::once(Op::Mutation, nth, what);
+            if let Err(Wrong(reason)) = run_to(seed, changes, Some(plan), how) {
+                panic!("operation {nth} of {operations}, {what:?}, {how:?}: {reason}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_turned_bit_is_refused_or_does_no_harm() {
+    let (mut refused, mut harmless) = (0, 0);
+    for seed in seeds(40) {
+        let mut world = World::new(settings(None)).expect("a new disk is whole");
+        let (mut draw, mut random) = (Draw::new(seed), Rng::with_seed(seed));
+        for _ in 0..random.usize(5..200) {
+            act(&mut world, &mut draw, &mut random).expect("without a fault nothing is wrong");
+        }
+        world.crash(Crash::LoseAll);
+        let whole = world.disk.snapshot();
+        for _ in 0..20 {
+            world.disk.restore(&whole);
+            let names = world.disk.names();
+            let name = &names[random.usize(..names.len())];
+            let size = world.disk.size(name).expect("it is there");
+            let (byte, bit) = (random.u64(..size), random.u8(..8));
+            world.disk.flip(name, byte, bit);
+            match world.try_reopen() {
+                Err(ErrorKind::Corrupt) => refused += 1,
+                Err(kind) => panic!("ERIC_TEST_SEED={seed}: {name} byte {byte} bit {bit}: {kind:?}"),
+                Ok(()) => match world.check_survivors(false) {
+                    Ok(()) => harmless += 1,
+                    Err(Wrong(reason)) => {
+                        panic!("ERIC_TEST_SEED={seed}: {name} byte {byte} bit {bit}: {reason}")
+                    }
+                },
+            }
+            world.crash(Crash::LoseAll);
+        }
+    }
+    println!("{refused} turned bits were refused, {harmless} were in nothing that counts");
+    assert!(refused > 0 && harmless > 0);
+}
+
+#[test]
+fn no_success_leaves_before_the_sync_that_covers_it() {
+    for seed in 0..10 {
+        let mut world = World::new(settings(None)).expect("a new disk is whole");
+        let (mut draw, mut random) = (Draw::new(seed), Rng::with_seed(seed));
+        world.disk.trace_last(1 << 20);
+        world.notes_answers = true;
+        for _ in 0..200 {
+            act(&mut world, &mut draw, &mut random).expect("without a fault nothing is wrong");
+        }
+        let (mut unsynced, mut answers) = (HashSet::new(), 0);
+        for traced in world.disk.trace() {
+            match traced {
+                Traced::Operation { op: Op::Write, name, .. } => drop(unsynced.insert(name)),
+                Traced::Operation { op: Op::Sync, name, is_ok: true, fault: None, .. } => {
+                    drop(unsynced.remove(&name))
+                }
+                Traced::Note(_) => {
+                    answers += 1;
+                    let is_log = |name: &&std::sync::Arc<str>| name.ends_with(".log");
+                    assert_eq!(unsynced.iter().find(is_log), None, "an answer left before its sync");
+                }
+                _ => {}
+            }
+        }
+        assert!(answers >= 200, "every change was answered");
+    }
 }
 
 #[test]

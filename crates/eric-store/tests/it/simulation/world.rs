@@ -38,6 +38,17 @@ pub(crate) struct World {
     /// What was asked for and not answered with success, in order, with when.
     pub(crate) open: Vec<(Change, u64)>,
     epoch: Option<String>,
+    /// Whether the disk's trace is to say when an answer leaves.
+    pub(crate) notes_answers: bool,
+}
+
+/// Notes in the disk's trace when it is woken: an answer has left.
+struct NoteAnswer(FaultDisk);
+
+impl std::task::Wake for NoteAnswer {
+    fn wake(self: Arc<Self>) {
+        self.0.note("answered");
+    }
 }
 
 /// What a ticket will say.
@@ -50,6 +61,20 @@ enum Answer {
 }
 
 impl Answer {
+    /// Lets the disk's trace say when it leaves.
+    fn note(&mut self, disk: &FaultDisk) {
+        let waker = Arc::new(NoteAnswer(disk.clone())).into();
+        let context = &mut std::task::Context::from_waker(&waker);
+        let is_pending = match self {
+            Self::Nothing(ticket) => ticket.poll_unpin(context).is_pending(),
+            Self::Lane(ticket) => ticket.poll_unpin(context).is_pending(),
+            Self::Joined(ticket) => ticket.poll_unpin(context).is_pending(),
+            Self::Taken(ticket) => ticket.poll_unpin(context).is_pending(),
+            Self::Committed(ticket) => ticket.poll_unpin(context).is_pending(),
+        };
+        assert!(is_pending, "nothing is answered before the store has worked");
+    }
+
     /// What it says; none if nothing yet, an error's kind if it failed.
     fn outcome(self) -> Option<Outcome> {
         let failed = |error: eric_sse::Error| Outcome::Failed(error.kind());
@@ -83,6 +108,7 @@ impl World {
             planned: Model::default(),
             open: Vec::new(),
             epoch: None,
+            notes_answers: false,
         };
         world.reopen()?;
         Ok(world)
@@ -106,7 +132,11 @@ impl World {
         let (now_ms, shown) = (self.now_ms(), self.acknowledged.tail);
         let mut asked = Vec::new();
         for change in changes {
-            asked.push((self.submit(&change), self.planned.due(&change)));
+            let mut answer = self.submit(&change);
+            if self.notes_answers {
+                answer.note(&self.disk);
+            }
+            asked.push((answer, self.planned.due(&change)));
             self.planned.apply(&change, now_ms, shown);
             self.open.push((change, now_ms));
         }
@@ -212,16 +242,23 @@ impl World {
     /// Opens the store again. What it holds must be what was acknowledged, and perhaps the first of what was asked for
     /// since.
     pub(crate) fn reopen(&mut self) -> Checked {
-        let settings = self.settings.clone();
-        let opened = Store::open_stepped(self.disk.mount(), settings, Arc::new(self.clock.clone()));
-        let store = match opened {
-            Ok(store) => store,
+        match self.try_open() {
             Err(error) if error.kind() == ErrorKind::Corrupt => wrong!("the store does not open: {error}"),
-            // The disk fails again; whoever drives this tries once more.
-            Err(_) => return Ok(()),
-        };
-        self.store = Some(store);
+            // Else the disk fails again; whoever drives this tries once more.
+            _ => Ok(()),
+        }
+    }
+
+    fn try_open(&mut self) -> Result<()> {
+        let settings = self.settings.clone();
+        let clock = Arc::new(self.clock.clone());
+        self.store = Some(Store::open_stepped(self.disk.mount(), settings, clock)?);
         Ok(())
+    }
+
+    /// Opens the store again, which may refuse.
+    pub(crate) fn try_reopen(&mut self) -> std::result::Result<(), ErrorKind> {
+        self.try_open().map_err(|error| error.kind())
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -338,7 +375,8 @@ fn compare_lane(store: &Store, lane: u64, of: &mut ModelLane, is_exact: bool) ->
     if told != expected {
         wrong!("lane {lane} tells {told:?} instead of {expected:?}");
     }
-    let span = store.span(Lane::new(lane), Offset::ZERO, Offset::MAX).now_or_never().expect("it is done at once");
+    let span =
+        store.span(Lane::new(lane), Offset::ZERO, Offset::MAX).now_or_never().expect("it is done at once");
     match span {
         Ok(span) if span.entries == Some(of.ever.len() as u64) => {}
         other => wrong!("lane {lane} had {} entries, and counts {other:?}", of.ever.len()),
