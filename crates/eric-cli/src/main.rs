@@ -1,6 +1,7 @@
 //! The binary `eric`: the hub, and commands that talk to one. The only place that names engines.
 
 mod channel;
+mod engine;
 mod history;
 mod listen;
 mod listener;

@@ -1,25 +1,23 @@
 //! `eric serve`: the hub as a process.
 
-use std::fmt;
 use std::io::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
-use eric_server::{CorsOrigins, Server, ServerSettings, raise_descriptor_limit};
-use eric_sse::engine::memory::MemoryEngine;
+use eric_server::{CorsOrigins, Doors, Server, ServerSettings, raise_descriptor_limit};
 use eric_sse::limits::{CONNECTIONS_MAX, DESCRIPTORS_RESERVED};
 use eric_sse::{ChannelId, Hub, SettingsPatch, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::Failure;
+use crate::engine::{self, Durability, EngineChoice};
 use crate::logging::{self, Records};
 
 /// Runs a hub until SIGTERM or SIGINT.
@@ -34,9 +32,12 @@ pub(crate) struct Serve {
     /// A Unix socket to open for the clients of the Python package; only the process's own user may use it.
     #[arg(long, env = "ERIC_SOCKET", value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// What keeps the log. `memory` keeps nothing beyond the process.
-    #[arg(long, env = "ERIC_ENGINE", default_value = "memory")]
-    engine: Engine,
+    /// What keeps the log: `file:DIR`, a store in this directory, or `memory`, nothing beyond the process.
+    #[arg(long, env = "ERIC_ENGINE", default_value = engine::DEFAULT, value_name = "memory|file:DIR")]
+    engine: EngineChoice,
+    /// What an answered change survives, with `--engine file:DIR`.
+    #[arg(long, env = "ERIC_DURABILITY", default_value = "fsync")]
+    durability: Durability,
     /// What is logged: error, warn, info, debug, trace, or a filter such as `eric_server=debug,info`.
     #[arg(long, env = "ERIC_LOG_LEVEL", default_value = "info")]
     log_level: String,
@@ -55,28 +56,6 @@ pub(crate) struct Serve {
     /// Allows a non-loopback address although anybody who reaches it may do anything.
     #[arg(long, env = "ERIC_INSECURE", value_parser = FalseyValueParser::new())]
     insecure: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Engine {
-    Memory,
-}
-
-impl FromStr for Engine {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "memory" => Ok(Self::Memory),
-            other => Err(format!("engine {other:?} is not one of: memory")),
-        }
-    }
-}
-
-impl fmt::Display for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("memory")
-    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -134,21 +113,33 @@ impl Serve {
     }
 
     async fn serve(&self, settings: ServerSettings, records: Option<Records>) -> anyhow::Result<()> {
-        let Engine::Memory = self.engine;
-        let clock = Arc::new(SystemClock);
-        let hub = Hub::builder(Arc::new(MemoryEngine::new(clock.clone()))).clock(clock).open();
         let descriptors = raise_descriptor_limit();
         let connections = CONNECTIONS_MAX.min(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).max(1);
         tracing::info!(descriptors, connections, "as many connections as descriptors allow");
         let stop = StopSignals::new()?;
+        // The doors come first: where one is taken, no data is touched.
+        let doors = Doors::bind(ServerSettings { connections, ..settings }).context(
+            "cannot listen on what follows: is another hub running there? try --listen 127.0.0.1:0 or another --socket",
+        )?;
+        let clock = Arc::new(SystemClock);
+        let engine = self.engine.open(self.durability, clock.clone())?;
+        let outcome = self.serve_hub(doors, engine.hub(clock).await?, records, stop).await;
+        engine.close();
+        outcome
+    }
+
+    async fn serve_hub(
+        &self,
+        doors: Doors,
+        hub: Hub,
+        records: Option<Records>,
+        stop: StopSignals,
+    ) -> anyhow::Result<()> {
         if let Some(id) = &self.logging_channel {
             let channel = hub.channels().ensure(id.clone(), &SettingsPatch::default()).await;
             channel.with_context(|| format!("cannot make the logging channel {id}"))?;
         }
-        let server = Server::bind(hub.clone(), ServerSettings { connections, ..settings }).context(
-            "cannot listen on what follows: is another hub running there? try --listen 127.0.0.1:0 or another --socket",
-        )?;
-        tracing::warn!("engine=memory: everything is gone with the process");
+        let server = doors.lead_to(hub.clone());
         announce(&server, hub.engine_name())?;
         if let Some(local) = server.local()
             && matches!(self.log_format, LogFormat::Text)

@@ -14,5 +14,5 @@ mod socket;
 mod system;
 
 pub use descriptors::raise_descriptor_limit;
-pub use server::{Handle, Server};
+pub use server::{Doors, Handle, Server};
 pub use settings::{CorsOrigins, ServerSettings};

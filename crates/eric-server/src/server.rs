@@ -22,13 +22,19 @@ use crate::socket::{self, file::SocketAcceptor};
 /// Seconds between two looks for listeners that have been away for too long.
 const EXPIRY_PERIOD: Duration = Duration::from_secs(30);
 
+/// Doors that are bound, before there is a hub behind them.
+#[derive(Debug)]
+pub struct Doors {
+    settings: ServerSettings,
+    http: Option<TcpListener>,
+    socket: Option<SocketAcceptor>,
+}
+
 /// The doors of one hub, bound and not yet open.
 #[derive(Debug)]
 pub struct Server {
     hub: Hub,
-    settings: ServerSettings,
-    http: Option<TcpListener>,
-    socket: Option<SocketAcceptor>,
+    doors: Doors,
     stop: CancellationToken,
 }
 
@@ -43,15 +49,15 @@ impl Handle {
     }
 }
 
-impl Server {
-    /// Binds the doors. Nothing is accepted before [`Server::run`], but connections wait in the backlog.
+impl Doors {
+    /// Binds the doors; connections wait in the backlog.
     ///
     /// # Errors
     /// What the system says of the address or the socket's path, named in the text.
     ///
     /// # Panics
     /// Outside a Tokio runtime with I/O and time enabled.
-    pub fn bind(hub: Hub, settings: ServerSettings) -> io::Result<Self> {
+    pub fn bind(settings: ServerSettings) -> io::Result<Self> {
         let named = |door: &str, error: io::Error| io::Error::new(error.kind(), format!("{door}: {error}"));
         let http = match settings.listen {
             Some(address) => Some(listen(address).map_err(|error| named(&address.to_string(), error))?),
@@ -63,17 +69,35 @@ impl Server {
             }
             None => None,
         };
-        Ok(Self { hub, settings, http, socket, stop: CancellationToken::new() })
+        Ok(Self { settings, http, socket })
+    }
+
+    /// Puts a hub behind the doors.
+    pub fn lead_to(self, hub: Hub) -> Server {
+        Server { hub, doors: self, stop: CancellationToken::new() }
+    }
+}
+
+impl Server {
+    /// Binds the doors of `hub`. Nothing is accepted before [`Server::run`], but connections wait in the backlog.
+    ///
+    /// # Errors
+    /// As [`Doors::bind`].
+    ///
+    /// # Panics
+    /// As [`Doors::bind`].
+    pub fn bind(hub: Hub, settings: ServerSettings) -> io::Result<Self> {
+        Ok(Doors::bind(settings)?.lead_to(hub))
     }
 
     /// Where HTTP listens, with the port that was taken; none where that door stays shut.
     pub fn local(&self) -> Option<SocketAddr> {
-        self.http.as_ref().and_then(|acceptor| acceptor.local_addr().ok())
+        self.doors.http.as_ref().and_then(|acceptor| acceptor.local_addr().ok())
     }
 
     /// Where the Unix socket is; none where that door stays shut.
     pub fn socket(&self) -> Option<&Path> {
-        self.socket.as_ref().map(SocketAcceptor::path)
+        self.doors.socket.as_ref().map(SocketAcceptor::path)
     }
 
     /// What stops it.
@@ -87,7 +111,7 @@ impl Server {
     /// # Cancel safety
     /// If dropped, nothing is accepted any more; what was accepted goes on until the runtime ends.
     pub async fn run(self) -> usize {
-        let Self { hub, settings, http, socket, stop } = self;
+        let Self { hub, doors: Doors { settings, http, socket }, stop } = self;
         let tasks = TaskTracker::new();
         let places = Places::new(settings.connections, tasks.clone(), stop.clone());
         tasks.spawn(until(stop.clone(), expire(hub.clone())));

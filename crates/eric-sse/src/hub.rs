@@ -8,6 +8,7 @@ use crate::container::ChannelContainer;
 use crate::engine::memory::MemoryEngine;
 use crate::engine::{Durability, Engine};
 use crate::entry::Position;
+use crate::error::Result;
 use crate::limits::Limits;
 use crate::stats::Stats;
 use crate::window::Window;
@@ -78,6 +79,14 @@ impl Hub {
     /// What an acknowledged publish survives.
     pub fn durability(&self) -> Durability {
         self.core.engine.durability()
+    }
+
+    /// Fails, saying why, while its engine can take nothing, and will not by itself.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn health(&self) -> Result<()> {
+        self.core.engine.health()
     }
 
     /// The name of its engine.

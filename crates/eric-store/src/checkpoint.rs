@@ -7,12 +7,9 @@ use std::ops::Bound;
 
 use eric_sse::lane::OpenLane;
 
-use crate::format::change::Change;
-use crate::format::frame::RECORD_OVERHEAD_BYTES;
-use crate::group::Group;
-use crate::settings::Sabotage;
+use crate::format::change::{Change, Counters};
+use crate::segments::Segment;
 use crate::state::State;
-use crate::writer::Writer;
 
 /// Bytes of pieces that one group carries, about.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -33,13 +30,14 @@ pub(crate) struct Checkpoint {
     bytes: u64,
 }
 
-impl Writer {
+impl State {
     /// Begins a checkpoint where enough was written since the last one. Called when a segment begins.
     pub(crate) fn consider_checkpoint(&mut self) {
-        if self.checkpoint.is_none() && self.since_checkpoint >= 2 * self.checkpoint_bytes {
-            self.since_checkpoint = 0;
-            self.checkpoint = Some(Checkpoint {
-                segment: self.current.number,
+        let end = &mut self.end;
+        if end.checkpoint.is_none() && end.since_checkpoint >= 2 * end.checkpoint_bytes {
+            end.since_checkpoint = 0;
+            end.checkpoint = Some(Checkpoint {
+                segment: end.current.number,
                 has_begun: false,
                 lanes: VecDeque::new(),
                 values: Some(Bound::Unbounded),
@@ -49,78 +47,116 @@ impl Writer {
     }
 
     /// Plans the next pieces of the checkpoint that is under way.
-    pub(crate) fn plan_checkpoint(&mut self, group: &mut Group) {
-        let Some(mut checkpoint) = self.checkpoint.take() else { return };
-        let before = group.bytes.len();
-        let shared = self.shared.clone();
-        let state = shared.state.lock();
+    pub(crate) fn plan_checkpoint(&mut self) {
+        let Some(mut checkpoint) = self.end.checkpoint.take() else { return };
+        let before = self.end.group.bytes.len();
+        let is_done = self.plan_pieces(&mut checkpoint, before + PIECE_BYTES);
+        checkpoint.bytes += (self.end.group.bytes.len() - before) as u64;
+        if is_done {
+            self.end.group.checkpoint = Some(checkpoint.segment);
+            self.end.checkpoint_bytes = checkpoint.bytes;
+        } else {
+            self.end.checkpoint = Some(checkpoint);
+        }
+    }
+
+    /// Plans pieces until the group has this many bytes. Whether that was the last one.
+    fn plan_pieces(&mut self, checkpoint: &mut Checkpoint, bytes: usize) -> bool {
         if !checkpoint.has_begun {
-            if self.room_left(group) < PIECE_ROOM + 10 * state.segments.numbers().len() {
-                self.checkpoint = Some(checkpoint);
-                return;
+            let mut segments = self.segments.numbers();
+            if self.end.room(false) < PIECE_ROOM + 10 * segments.len() {
+                return false;
             }
             checkpoint.has_begun = true;
-            checkpoint.segment = self.current.number;
+            checkpoint.segment = self.end.current.number;
             // What is opened from here on stands after the beginning.
-            checkpoint.lanes = state.lanes.list().into();
-            let mut segments = state.segments.numbers();
+            checkpoint.lanes = self.lanes.list().into();
             segments.retain(|number| *number < checkpoint.segment);
-            group.put(&Change::CheckpointBegun { counters: self.counters(&state), segments });
+            let counters = Counters {
+                epoch: self.lanes.epoch(),
+                tail: self.lanes.tail(),
+                lanes_opened: self.lanes.counters().0,
+                opening: self.end.opening,
+            };
+            self.end.group.put(&Change::CheckpointBegun { counters, segments });
         }
-        while group.bytes.len() - before < PIECE_BYTES && self.room_left(group) >= PIECE_ROOM {
-            if checkpoint.put_lanes(&state, group, self.room_left(group)) {
-                continue;
-            }
-            if checkpoint.put_values(&state, group, self.room_left(group)) {
+        while self.end.group.bytes.len() < bytes && self.end.room(false) >= PIECE_ROOM {
+            if self.put_lanes(checkpoint) || self.put_values(checkpoint) {
                 continue;
             }
             if checkpoint.values.is_none() {
-                group.put(&Change::CheckpointEnded);
-                group.checkpoint = Some(checkpoint.segment);
-                self.checkpoint_bytes = checkpoint.bytes;
-                return;
+                self.end.group.put(&Change::CheckpointEnded);
+                return true;
             }
-            break;
+            return false;
         }
-        checkpoint.bytes += (group.bytes.len() - before) as u64;
-        self.checkpoint = Some(checkpoint);
-    }
-
-    /// Bytes that are left for a body.
-    pub(crate) fn room_left(&self, group: &Group) -> usize {
-        self.current.room(false).saturating_sub(group.bytes.len() + RECORD_OVERHEAD_BYTES)
+        false
     }
 
     /// Plans to release the segments in which nothing is alive.
-    pub(crate) fn plan_release(&mut self, group: &mut Group) {
-        let now_ms = self.now_ms();
-        let shared = self.shared.clone();
-        let mut state = shared.state.lock();
+    pub(crate) fn plan_release(&mut self, now_ms: u64) {
         // Notes come first: what is released is dead on the ground of records that are in the log.
-        if !state.notes.is_empty() {
+        if !self.notes.is_empty() {
             return;
         }
-        let (_, forgotten) = state.lanes.keys(now_ms);
-        let checkpoint = match self.shared.is_planted(Sabotage::RecycleEarly) {
-            true => self.current.number,
-            false => state.checkpoint,
+        let (_, forgotten) = self.lanes.keys(now_ms);
+        let before = if self.recycles_early { self.end.current.number } else { self.checkpoint };
+        let is_dead = |number: u64, segment: &Segment| {
+            number < before
+                && segment.live_bytes == 0
+                && segment.last_key <= forgotten
+                && !self.rewriting.contains(&number)
+                && !self.releasing.contains(&number)
         };
-        let is_dead = |(number, segment): &(u64, &crate::segments::Segment)| {
-            *number < checkpoint && segment.live_bytes == 0 && segment.last_key <= forgotten
-        };
-        let rewriting = state.rewriting.clone();
-        let dead: Vec<u64> = state
-            .segments
-            .iter()
-            .filter(is_dead)
-            .map(|(number, _)| number)
-            .filter(|number| !rewriting.contains(number))
-            .take(PIECE_LANES)
-            .collect();
-        if !dead.is_empty() && self.room_left(group) >= dead.len() * 10 {
-            group.put(&Change::Released(dead.clone()));
-            group.released = dead;
+        let dead = self.segments.iter().filter(|(number, segment)| is_dead(*number, segment));
+        let dead: Vec<u64> = dead.map(|(number, _)| number).take(PIECE_LANES).collect();
+        if !dead.is_empty() && self.end.room(false) >= dead.len() * 10 {
+            self.end.group.put(&Change::Released(dead.clone()));
+            self.releasing.extend(&dead);
+            self.end.group.released = dead;
         }
+    }
+
+    /// Puts the state of some lanes; false where there are no more.
+    fn put_lanes(&mut self, checkpoint: &mut Checkpoint) -> bool {
+        let (mut channels, mut listeners) = (Vec::new(), Vec::new());
+        let most = PIECE_LANES.min(self.end.room(false) / LANE_BYTES_MAX).min(checkpoint.lanes.len());
+        for open in checkpoint.lanes.drain(..most) {
+            match open.channel {
+                None => channels.extend(self.lanes.channel_state(open.lane)),
+                Some(_) => listeners.extend(self.lanes.listener_state(open.lane)),
+            }
+        }
+        if !channels.is_empty() {
+            self.end.group.put(&Change::Channels(channels));
+        }
+        if !listeners.is_empty() {
+            self.end.group.put(&Change::Listeners(listeners));
+        }
+        most > 0
+    }
+
+    /// Puts some values; false where there are no more, or no room for the next.
+    fn put_values(&mut self, checkpoint: &mut Checkpoint) -> bool {
+        let Some(after) = checkpoint.values.take() else { return false };
+        let (mut values, mut bytes) = (Vec::new(), 0);
+        let mut last = None;
+        for (key, value) in self.values.range((after.clone(), Bound::Unbounded)) {
+            bytes += key.len() + value.len() + 20;
+            if bytes > self.end.room(false) || values.len() >= PIECE_LANES {
+                break;
+            }
+            last = Some(key.clone());
+            values.push((key.as_str().into(), value.as_ref().into()));
+        }
+        if let Some(last) = last {
+            self.end.group.put(&Change::Values(values));
+            checkpoint.values = Some(Bound::Excluded(last));
+            return true;
+        }
+        // Nothing was put: either there is none after this, or it does not fit here.
+        checkpoint.values = (bytes > 0).then_some(after);
+        false
     }
 }
 
@@ -129,53 +165,6 @@ impl Checkpoint {
     pub(crate) fn add(&mut self, open: OpenLane) {
         if self.has_begun {
             self.lanes.push_back(open);
-        }
-    }
-
-    /// Puts the state of some lanes; false where there are no more.
-    fn put_lanes(&mut self, state: &State, group: &mut Group, room: usize) -> bool {
-        let (mut channels, mut listeners) = (Vec::new(), Vec::new());
-        let most = PIECE_LANES.min(room / LANE_BYTES_MAX).min(self.lanes.len());
-        for open in self.lanes.drain(..most) {
-            match open.channel {
-                None => channels.extend(state.lanes.channel_state(open.lane)),
-                Some(_) => listeners.extend(state.lanes.listener_state(open.lane)),
-            }
-        }
-        if !channels.is_empty() {
-            group.put(&Change::Channels(channels));
-        }
-        if !listeners.is_empty() {
-            group.put(&Change::Listeners(listeners));
-        }
-        most > 0
-    }
-
-    /// Puts some values; false where there are no more, or no room for the next.
-    fn put_values(&mut self, state: &State, group: &mut Group, room: usize) -> bool {
-        let Some(after) = &self.values else { return false };
-        let (mut values, mut bytes) = (Vec::new(), 0);
-        let mut last = None;
-        for (key, value) in state.values.range((after.clone(), Bound::Unbounded)) {
-            bytes += key.len() + value.len() + 20;
-            if bytes > room || values.len() >= PIECE_LANES {
-                break;
-            }
-            last = Some(key.clone());
-            values.push((key.as_str().into(), value.as_ref().into()));
-        }
-        match last {
-            Some(last) => {
-                group.put(&Change::Values(values));
-                self.values = Some(Bound::Excluded(last));
-                true
-            }
-            None => {
-                if bytes == 0 {
-                    self.values = None;
-                }
-                false
-            }
         }
     }
 }

@@ -21,16 +21,12 @@ pub(crate) struct Group {
     pub(crate) told: Vec<Told>,
     /// Lanes whose rules are to be looked at.
     pub(crate) due: Vec<Lane>,
-    /// The last offset that was given.
+    /// The last offset that was given when it was taken.
     pub(crate) tail: Offset,
     /// The segment in which the checkpoint begins that ends here.
     pub(crate) checkpoint: Option<u64>,
     /// Segments in which nothing is alive.
     pub(crate) released: Vec<u64>,
-    /// Whether every note of what was let go is in it, or was written before.
-    pub(crate) is_noted: bool,
-    /// Whether a rewritten segment waits for what is in it.
-    pub(crate) is_rewrite_waiting: bool,
 }
 
 /// What the hub is told, in order.
@@ -42,7 +38,7 @@ pub(crate) enum Told {
 }
 
 impl Group {
-    pub(crate) fn new(bytes: Vec<u8>, start: Spot, durable: u32, tail: Offset) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>, start: Spot, durable: u32) -> Self {
         Self {
             bytes,
             start,
@@ -50,11 +46,9 @@ impl Group {
             answers: Vec::new(),
             told: Vec::new(),
             due: Vec::new(),
-            tail,
+            tail: Offset::ZERO,
             checkpoint: None,
             released: Vec::new(),
-            is_noted: false,
-            is_rewrite_waiting: false,
         }
     }
 
@@ -62,6 +56,11 @@ impl Group {
     pub(crate) fn move_to(&mut self, start: Spot, durable: u32) {
         assert!(self.bytes.is_empty(), "records hold for their place only");
         (self.start, self.durable) = (start, durable);
+    }
+
+    /// Whether there is nothing to write, and nobody to answer.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.answers.is_empty() && self.released.is_empty()
     }
 
     /// Where the next byte goes.

@@ -14,6 +14,7 @@ mod format;
 mod group;
 mod open;
 mod places;
+mod plan;
 mod read;
 mod recover;
 mod request;

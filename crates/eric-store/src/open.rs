@@ -10,16 +10,16 @@ use eric_sse::{Clock, Epoch, Offset, Result};
 use crate::damage::{Found, Trying as _};
 use crate::disk::Disk;
 use crate::format::change::Change;
-use crate::format::frame::RECORD_OVERHEAD_BYTES;
+use crate::plan::{Current, End};
 use crate::recover::{FENCE_BITS, Recovered, list_segments, recover};
 use crate::rewrite::Stage;
 use crate::scan::Scan;
 use crate::segments::{Segments, name_of};
-use crate::settings::StoreSettings;
+use crate::settings::{StoreSettings, Sync};
 use crate::shared::Shared;
 use crate::spare::SPARE_PREFIX;
 use crate::state::{Notes, State};
-use crate::writer::{Current, Writer};
+use crate::writer::Writer;
 
 /// What was found when a store was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,7 +35,7 @@ pub struct Opening {
 }
 
 /// Bytes that must be left in a segment for the store to be opened in it.
-const OPENING_BYTES: u32 = 256 + RECORD_OVERHEAD_BYTES as u32;
+const OPENING_BYTES: usize = 256;
 
 /// Opens the store that `disk` holds, or a new one.
 pub(crate) fn open(
@@ -59,11 +59,13 @@ fn create(disk: Arc<dyn Disk>, settings: StoreSettings, clock: Arc<dyn Clock>) -
     clear_away(&*disk, &[])?;
     let (number, _) = uuid::Uuid::new_v4().as_u64_pair();
     let lanes = Lanes::new(Epoch::generate(), Offset::ZERO, 0, 1 << FENCE_BITS);
-    let state = State::new(lanes, Segments::default(), BTreeMap::new(), 0);
+    let end =
+        End::new(number, Current { number: 0, size: 0, end: 0, durable: 0 }, 1, settings.sync == Sync::Fsync);
+    let state = State::new(lanes, Segments::default(), BTreeMap::new(), 0, end);
     let shared = Arc::new(Shared::new(clock, settings, disk, number, state));
     let spare = shared.take_spare(0).trying("the first segment cannot be made")?;
-    let current = shared.begin_segment(spare, 1).trying("the first segment cannot be made")?;
-    let mut writer = Writer::new(shared.clone(), current, 1);
+    shared.begin_segment(spare, 1).trying("the first segment cannot be made")?;
+    let mut writer = Writer::new(shared.clone());
     writer.say_opened()?;
     Ok((shared, writer, Opening { is_new: true, ..Opening::default() }))
 }
@@ -109,16 +111,16 @@ fn reopen(
     file.sync().trying("the log cannot be synced")?;
     clear_away(&*disk, &leftovers)?;
     let size = u32::try_from(segments.get(number).size).expect("it was read");
-    let state = State::new(lanes, segments, values, checkpoint);
+    let current = Current { number, size, end: end.at, durable: end.at };
+    let end_of_log = End::new(store, current, opening + 1, settings.sync == Sync::Fsync);
+    let state = State::new(lanes, segments, values, checkpoint, end_of_log);
     let shared = Arc::new(Shared::new(clock, settings, disk, store, state));
-    let current = if end.is_sealed {
+    if end.is_sealed {
         report.cut_bytes = 0;
         let spare = shared.take_spare(0).trying("a segment cannot be made")?;
-        shared.begin_segment(spare, number + 1).trying("a segment cannot be made")?
-    } else {
-        Current { number, size, end: end.at, durable: end.at }
-    };
-    let mut writer = Writer::new(shared.clone(), current, opening + 1);
+        shared.begin_segment(spare, number + 1).trying("a segment cannot be made")?;
+    }
+    let mut writer = Writer::new(shared.clone());
     writer.say_opened()?;
     Ok((shared, writer, report))
 }
@@ -144,17 +146,20 @@ fn clear_away(disk: &dyn Disk, leftovers: &[u64]) -> Found<()> {
 impl Writer {
     /// The first record of an opening; durable before anything else happens.
     fn say_opened(&mut self) -> Found<()> {
-        if self.current.end + OPENING_BYTES > self.current.size {
-            self.roll(OPENING_BYTES as usize).trying("a segment cannot be made")?;
+        let room = self.shared.state.lock().end.room(false);
+        if room < OPENING_BYTES {
+            self.roll(OPENING_BYTES).trying("a segment cannot be made")?;
         }
-        let mut group = self.begin();
-        group.put(&Change::Opened {
-            epoch: self.shared.state.lock().lanes.epoch(),
-            opening: self.opening,
-            is_synced: self.shared.syncs(),
-            at_ms: self.now_ms(),
-        });
-        self.write_synced(&group).trying("the log cannot be written")
+        {
+            let state = &mut *self.shared.state.lock();
+            state.end.group.put(&Change::Opened {
+                epoch: state.lanes.epoch(),
+                opening: state.end.opening,
+                is_synced: self.shared.syncs(),
+                at_ms: self.shared.clock.now().as_ms(),
+            });
+        }
+        self.write_planned().trying("the log cannot be written")
     }
 }
 
@@ -164,6 +169,7 @@ impl State {
         segments: Segments,
         values: BTreeMap<String, bytes::Bytes>,
         checkpoint: u64,
+        end: End,
     ) -> Self {
         Self {
             lanes,
@@ -175,6 +181,12 @@ impl State {
             checkpoint,
             rewriting: Vec::new(),
             rewrite: Stage::None,
+            releasing: Vec::new(),
+            end,
+            is_closing: false,
+            is_writer_waiting: false,
+            is_nudged: false,
+            recycles_early: false,
         }
     }
 }

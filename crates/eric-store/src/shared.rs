@@ -1,12 +1,10 @@
 //! What the writer, the readers and the callers of a store share.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use eric_sse::limits::{STORE_WAITING_BYTES_MAX, STORE_WAITING_MAX};
-use eric_sse::{Clock, Error, ErrorKind};
+use eric_sse::{Clock, Error};
 use parking_lot::{Condvar, Mutex};
 
 use crate::disk::Disk;
@@ -31,21 +29,11 @@ pub(crate) struct Shared {
     pub(crate) retired: Mutex<Vec<(u64, Segment)>>,
     /// The new file of segments that are being rewritten.
     pub(crate) rewriting: Mutex<Option<Rewrite>>,
-    waiting: Mutex<Waiting>,
     /// Somebody asks the writer for something.
     asked: Condvar,
     /// There is something to tidy up.
     untidy: Mutex<bool>,
     untidied: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    requests: VecDeque<Request>,
-    bytes: usize,
-    is_closing: bool,
-    /// Whether the writer is to look for something that is no request.
-    is_nudged: bool,
 }
 
 impl Shared {
@@ -54,8 +42,9 @@ impl Shared {
         settings: StoreSettings,
         disk: Arc<dyn Disk>,
         number: u64,
-        state: State,
+        mut state: State,
     ) -> Self {
+        state.recycles_early = settings.sabotage == Some(Sabotage::RecycleEarly);
         Self {
             clock,
             settings,
@@ -66,7 +55,6 @@ impl Shared {
             spares_named: AtomicU64::new(0),
             retired: Mutex::default(),
             rewriting: Mutex::default(),
-            waiting: Mutex::default(),
             asked: Condvar::new(),
             untidy: Mutex::new(false),
             untidied: Condvar::new(),
@@ -83,73 +71,66 @@ impl Shared {
         self.settings.sabotage == Some(sabotage)
     }
 
-    /// Lets a change wait for the writer; the order of calls is the order of changes.
+    /// Takes a change; the order of calls is the order of changes.
     pub(crate) fn ask(&self, request: Request) {
-        let bytes = request.bytes();
-        let mut waiting = self.waiting.lock();
-        let fault = if waiting.is_closing {
-            Some(Error::new(ErrorKind::Unavailable, "the store is closing"))
-        } else if waiting.requests.len() >= STORE_WAITING_MAX {
-            Some(overloaded("store_waiting_max", STORE_WAITING_MAX))
-        } else if waiting.bytes + bytes > STORE_WAITING_BYTES_MAX {
-            Some(overloaded("store_waiting_bytes_max", STORE_WAITING_BYTES_MAX))
-        } else {
-            None
+        let now_ms = self.clock.now().as_ms();
+        let (outcome, is_writer_waiting) = {
+            let mut state = self.state.lock();
+            (state.take(request, now_ms), std::mem::take(&mut state.is_writer_waiting))
         };
-        if let Some(error) = fault {
-            drop(waiting);
-            return request.refuse(error);
-        }
-        let was_empty = waiting.requests.is_empty();
-        waiting.bytes += bytes;
-        waiting.requests.push_back(request);
-        drop(waiting);
-        if was_empty {
+        if is_writer_waiting {
             self.asked.notify_one();
         }
-    }
-
-    /// Hands over everything that waits.
-    pub(crate) fn take_requests(&self, inbox: &mut VecDeque<Request>) {
-        let mut waiting = self.waiting.lock();
-        waiting.bytes = 0;
-        if inbox.is_empty() {
-            std::mem::swap(&mut waiting.requests, inbox);
-        } else {
-            inbox.append(&mut waiting.requests);
+        if let Err((request, error)) = outcome {
+            request.refuse(error);
         }
     }
 
     /// Waits until somebody asks for something, or for so many milliseconds; false once the store is closing.
     pub(crate) fn wait_for_requests(&self, most_ms: Option<u64>) -> bool {
-        let mut waiting = self.waiting.lock();
-        if waiting.requests.is_empty() && !waiting.is_closing && !waiting.is_nudged {
+        let mut state = self.state.lock();
+        let is_idle = state.end.group.is_empty() && !state.end.has_waiting() && !state.is_nudged;
+        if is_idle && !state.is_closing {
+            state.is_writer_waiting = true;
             match most_ms {
                 Some(ms) => {
-                    self.asked.wait_for(&mut waiting, std::time::Duration::from_millis(ms));
+                    self.asked.wait_for(&mut state, std::time::Duration::from_millis(ms));
                 }
-                None => self.asked.wait(&mut waiting),
+                None => self.asked.wait(&mut state),
             }
+            state.is_writer_waiting = false;
         }
-        waiting.is_nudged = false;
-        !waiting.is_closing
+        state.is_nudged = false;
+        !state.is_closing
     }
 
     /// Makes the writer take a turn although nobody asks for anything.
     pub(crate) fn wake_writer(&self) {
-        self.waiting.lock().is_nudged = true;
+        self.state.lock().is_nudged = true;
         self.asked.notify_one();
     }
 
     /// Takes nothing more; the writer is to finish what waits.
     pub(crate) fn begin_closing(&self) {
-        self.waiting.lock().is_closing = true;
+        self.state.lock().is_closing = true;
         self.asked.notify_all();
         self.wake_housekeeper();
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        self.waiting.lock().is_closing
+        self.state.lock().is_closing
+    }
+
+    /// Answers everybody who still waits, once the store has stopped.
+    pub(crate) fn give_up(&self) {
+        let Err(error) = self.health() else { return };
+        let again = || Error::new(error.kind(), error.to_string());
+        let (waiting, answers) = {
+            let mut state = self.state.lock();
+            (state.end.take_all(), std::mem::take(&mut state.end.group.answers))
+        };
+        answers.into_iter().for_each(|answer| answer.withhold(again()));
+        waiting.into_iter().for_each(|request| request.refuse(again()));
     }
 
     /// Stops the store: what is on the disk can no longer be trusted to be what was asked for.
@@ -182,13 +163,6 @@ impl Shared {
         *untidy = false;
         !self.is_closing()
     }
-}
-
-fn overloaded(name: &'static str, max: usize) -> Error {
-    Error::new(
-        ErrorKind::Unavailable,
-        format!("the disk does not keep up: {name}={max} is reached; try again"),
-    )
 }
 
 impl fmt::Debug for Shared {

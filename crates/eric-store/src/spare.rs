@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 
 use crate::disk::DiskFile;
 use crate::format::segment::{HEAD_BYTES, Head};
+use crate::plan::Current;
 use crate::segments::{Segment, name_of};
 use crate::shared::Shared;
-use crate::writer::Current;
 
 /// What the name of a spare begins with.
 pub(crate) const SPARE_PREFIX: &str = "spare-";
@@ -86,17 +86,21 @@ impl Shared {
         Ok(())
     }
 
-    /// Makes a spare the segment `number`.
-    pub(crate) fn begin_segment(&self, spare: Spare, number: u64) -> io::Result<Current> {
+    /// Makes a spare the segment `number`, and the one that is written to.
+    pub(crate) fn begin_segment(&self, spare: Spare, number: u64) -> io::Result<()> {
         let Spare { name, file, size } = spare;
         let head = Head { number, store: self.number, is_rewritten: false };
         file.write(&head.encode(), 0)?;
         file.sync()?;
         self.disk.rename(&name, &name_of(number))?;
         self.disk.sync_names()?;
-        self.state.lock().segments.insert(number, file, size);
+        let mut state = self.state.lock();
+        state.segments.insert(number, file, size);
         let size = u32::try_from(size).expect("segments are smaller than 4 GiB");
-        Ok(Current { number, size, end: HEAD_BYTES, durable: HEAD_BYTES })
+        state.end.current = Current { number, size, end: HEAD_BYTES, durable: HEAD_BYTES };
+        state.end.go_to(HEAD_BYTES);
+        state.consider_checkpoint();
+        Ok(())
     }
 
     /// Takes segments out of use whose release is durable.
@@ -105,6 +109,7 @@ impl Shared {
             return;
         }
         let mut state = self.state.lock();
+        state.releasing.retain(|number| !released.contains(number));
         let retired: Vec<(u64, Segment)> =
             released.iter().filter_map(|number| Some((*number, state.segments.remove(*number)?))).collect();
         drop(state);

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use eric_sse::engine::lanes::Lanes;
 use eric_sse::engine::{Feed, FeedEvent};
 use eric_sse::lane::Lane;
-use eric_sse::{Error, ErrorKind, Result};
+use eric_sse::{Error, ErrorKind};
 use rustc_hash::FxHashMap;
 
 use crate::format::change::Trim;
-use crate::places::{Place, Places};
+use crate::places::Places;
+use crate::plan::End;
 use crate::rewrite::Stage;
 use crate::segments::Segments;
 
@@ -31,6 +32,18 @@ pub(crate) struct State {
     /// Segments that are being rewritten.
     pub(crate) rewriting: Vec<u64>,
     pub(crate) rewrite: Stage,
+    /// Segments whose release is planned.
+    pub(crate) releasing: Vec<u64>,
+    /// The end of the log.
+    pub(crate) end: End,
+    /// Whether nothing more is taken.
+    pub(crate) is_closing: bool,
+    /// Whether the writer waits for somebody to ask for something.
+    pub(crate) is_writer_waiting: bool,
+    /// Whether the writer is to look for something that nobody asked for.
+    pub(crate) is_nudged: bool,
+    /// The bug `RecycleEarly`, if it is planted.
+    pub(crate) recycles_early: bool,
 }
 
 /// Whom the engine reports to.
@@ -105,12 +118,6 @@ impl State {
         has_trimmed
     }
 
-    /// Puts a new entry into the index.
-    pub(crate) fn keep(&mut self, lane: Lane, kept: eric_sse::engine::lanes::Kept, place: Place) {
-        self.segments.add_live(place.segment, u64::from(place.len));
-        self.lanes.keep(lane, kept, place);
-    }
-
     /// Takes note that all that a removed lane kept is dead.
     pub(crate) fn bury(&mut self, lane: Lane, places: &Places) {
         if let Some(runs) = self.notes.trims.remove(&lane) {
@@ -118,14 +125,6 @@ impl State {
         }
         for (segment, bytes) in places.by_segment() {
             self.segments.remove_live(segment, bytes);
-        }
-    }
-
-    /// Whether the store works.
-    pub(crate) fn health(&self) -> Result<()> {
-        match &self.stopped {
-            None => Ok(()),
-            Some(why) => Err(stopped(why)),
         }
     }
 }
