@@ -84,6 +84,19 @@ impl Stretch {
 }
 
 impl Fetch {
+    /// A page without entries.
+    #[cfg(test)]
+    pub(crate) fn of_nothing() -> Self {
+        Self {
+            lane: Lane::new(0),
+            epoch: Epoch::generate(),
+            wanted: Vec::new(),
+            stretches: Vec::new(),
+            searched_to: Offset::ZERO,
+            trimmed_to: Offset::ZERO,
+        }
+    }
+
     /// The page, if no disk has to be waited for.
     pub(crate) fn from_cache(&self) -> Result<Option<Page>> {
         self.read(|file, buffer, at| file.read_if_cached(buffer, at))

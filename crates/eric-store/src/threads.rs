@@ -137,3 +137,28 @@ impl Reads {
         self.arrived.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn reads_that_wait_for_the_disk_are_1_024_and_no_more() {
+        let reads = Reads {
+            places: Semaphore::new(STORE_READS_MAX),
+            jobs: Mutex::default(),
+            arrived: Condvar::new(),
+        };
+        let mut waiting: Vec<_> =
+            (0..=STORE_READS_MAX).map(|_| Box::pin(reads.page(Fetch::of_nothing()))).collect();
+        for page in &mut waiting {
+            assert!(page.as_mut().now_or_never().is_none());
+        }
+        assert_eq!(reads.jobs.lock().waiting.len(), STORE_READS_MAX);
+        reads.close();
+        reads.run();
+        assert!(waiting[0].as_mut().now_or_never().unwrap().is_ok());
+    }
+}

@@ -1,4 +1,5 @@
 //! The store's public face: the conformance suite, crashes, faults.
 
 mod conformance;
+mod limits;
 mod simulation;
