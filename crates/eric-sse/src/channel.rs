@@ -1,8 +1,9 @@
 //! A channel: a named place that messages are published to and listeners join.
 //!
-//! This file holds the channel itself; what can be done with it is in `publish`, `members`, `subscribe` and
-//! `stream`. Doors call these and decide nothing about delivery themselves.
+//! This file holds the channel itself; what can be done with it is in `publish`, `admission`, `members`, `subscribe`
+//! and `stream`. Doors call these and decide nothing about delivery themselves.
 
+pub(crate) mod admission;
 pub(crate) mod members;
 pub(crate) mod publish;
 pub(crate) mod settings;
@@ -23,11 +24,13 @@ pub use self::subscribe::{Ack, Item, Subscribe, Subscription};
 use crate::entry::{Entry, Offset, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::HubCore;
-use crate::id::ChannelId;
+use crate::id::{ChannelId, ListenerId};
 use crate::lane::Lane;
 use crate::limits::READ_BYTES_MAX;
-use crate::log::Budget;
-use members::Members;
+use crate::log::{Budget, Ticket};
+use crate::persist::record::{ChannelRecord, ListenerRecord};
+use crate::turns::Turns;
+use members::{Member, Members};
 
 /// A channel of a hub. Cloning shares it.
 ///
@@ -53,9 +56,10 @@ struct Shared {
     id: ChannelId,
     lane: Lane,
     settings: Mutex<Arc<ChannelSettings>>,
+    /// Held while the settings change, and while the channel is removed.
+    settings_turn: tokio::sync::Mutex<()>,
     members: RwLock<Members>,
-    /// Held while a listener is added or removed.
-    change: tokio::sync::Mutex<()>,
+    turns: Turns<ListenerId>,
     /// Listeners with a live subscription.
     connected: AtomicUsize,
     is_removed: AtomicBool,
@@ -86,14 +90,23 @@ pub struct History {
 }
 
 impl Channel {
-    pub(crate) fn new(core: Arc<HubCore>, id: ChannelId, lane: Lane, settings: ChannelSettings) -> Self {
+    /// The channel of this record, with the listeners of these.
+    pub(crate) fn new(core: Arc<HubCore>, record: ChannelRecord, listeners: Vec<ListenerRecord>) -> Self {
+        let ChannelRecord { id, lane, settings } = record;
+        let mut members = Members::default();
+        let now_ms = core.clock.now().as_ms();
+        for listener in listeners {
+            let (id, lane) = (listener.id.clone(), listener.lane);
+            members.insert(id, lane, Arc::new(Member::restored(listener, now_ms)));
+        }
         Self(Arc::new(Shared {
             core,
             id,
             lane,
             settings: Mutex::new(Arc::new(settings)),
-            members: RwLock::default(),
-            change: tokio::sync::Mutex::default(),
+            settings_turn: tokio::sync::Mutex::default(),
+            members: RwLock::new(members),
+            turns: Turns::default(),
             connected: AtomicUsize::new(0),
             is_removed: AtomicBool::new(false),
         }))
@@ -112,6 +125,10 @@ impl Channel {
         &self.0.id
     }
 
+    pub(crate) fn lane(&self) -> Lane {
+        self.0.lane
+    }
+
     /// Its settings at this moment.
     pub fn settings(&self) -> Arc<ChannelSettings> {
         self.0.settings.lock().clone()
@@ -120,22 +137,46 @@ impl Channel {
     /// Changes the settings that `patch` gives; they are in force at once.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`] where one is out of range: then none is changed.
+    /// [`ErrorKind::InvalidValue`] where one is out of range: then none is changed. [`ErrorKind::UnknownChannel`] where
+    /// the channel was removed, and what the engine says.
     ///
     /// # Cancel safety
     /// If dropped, the settings may or may not have changed.
     pub async fn change_settings(&self, patch: &SettingsPatch) -> Result<()> {
-        let _change = self.0.change.lock().await;
+        let _turn = self.settings_turn().await;
+        if self.0.is_removed.load(Ordering::SeqCst) {
+            return Err(self.unknown());
+        }
         let before = self.settings();
         let after = patch.apply((*before).clone())?;
         if after == *before {
             return Ok(());
         }
-        if after.retention() != before.retention() {
-            self.core().engine.retain(self.0.lane, after.retention()).await?;
-        }
+        let undo = Undo { channel: self, before: Some(before.clone()) };
+        self.record_settings(&after).await?;
+        undo.keep();
+        // The record comes first, for what a narrower retention lets go does not come back.
+        let retention = after.retention();
+        let retained = match retention == before.retention() {
+            true => Ticket::ready(Ok(())),
+            false => self.core().engine.retain(self.0.lane, retention),
+        };
         *self.0.settings.lock() = Arc::new(after);
-        Ok(())
+        retained.await.map_err(|error| {
+            drop(self.record_settings(&before));
+            *self.0.settings.lock() = before;
+            self.explain(error)
+        })
+    }
+
+    /// Waits until nobody else changes the settings.
+    pub(crate) async fn settings_turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.settings_turn.lock().await
+    }
+
+    fn record_settings(&self, settings: &ChannelSettings) -> Ticket<()> {
+        let (id, lane, settings) = (self.0.id.clone(), self.0.lane, settings.clone());
+        self.core().records.channels.put(&ChannelRecord { id, lane, settings })
     }
 
     /// What it holds.
@@ -189,10 +230,11 @@ impl Channel {
         Ok(History { entries, next })
     }
 
-    /// The end of the channel: its record is gone already.
-    pub(crate) async fn close(&self) -> Result<()> {
+    /// The end of the channel, whose record is gone already, and of whatever is under way in it.
+    pub(crate) fn end(&self) -> Ending<'_> {
         self.0.is_removed.store(true, Ordering::SeqCst);
-        self.core().engine.close(self.0.lane).await
+        let listeners = self.0.members.write().close();
+        Ending { channel: self, closed: Some(self.core().engine.close(self.0.lane)), listeners }
     }
 
     /// What the engine says of lanes, said of the channel and its listeners.
@@ -211,6 +253,63 @@ impl Channel {
 
     fn unknown(&self) -> Error {
         Error::new(ErrorKind::UnknownChannel, format!("unknown channel id={}", self.0.id))
+    }
+}
+
+/// Writes the record of a channel as it was before, unless the change is kept.
+struct Undo<'a> {
+    channel: &'a Channel,
+    before: Option<Arc<ChannelSettings>>,
+}
+
+impl Undo<'_> {
+    fn keep(mut self) {
+        self.before = None;
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            drop(self.channel.record_settings(before));
+        }
+    }
+}
+
+/// A channel that has ended, and whose listeners are to be forgotten; at the latest when this is dropped.
+pub(crate) struct Ending<'a> {
+    channel: &'a Channel,
+    closed: Option<Ticket<()>>,
+    listeners: Vec<Lane>,
+}
+
+/// Listeners that are forgotten at once.
+const FORGET_SLICE: usize = 1_024;
+
+impl Ending<'_> {
+    /// Waits until it is durable. A listener's record that stays goes at the next start.
+    pub(crate) async fn finish(mut self) -> Result<()> {
+        let closed = self.closed.take().expect("an ending finishes once").await;
+        while !self.listeners.is_empty() {
+            for ticket in self.forget() {
+                let _ = ticket.await;
+            }
+        }
+        closed
+    }
+
+    fn forget(&mut self) -> Vec<Ticket<()>> {
+        let rest = self.listeners.len().saturating_sub(FORGET_SLICE);
+        let records = &self.channel.core().records.listeners;
+        self.listeners.drain(rest..).map(|lane| records.forget(self.channel.0.lane, lane)).collect()
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        while !self.listeners.is_empty() {
+            drop(self.forget());
+        }
     }
 }
 

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use crate::channel::{Channel, ChannelSettings, SettingsPatch};
+use crate::claim::Claim;
 use crate::engine::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::HubCore;
 use crate::id::ChannelId;
-use crate::registry::Registry;
+use crate::persist::record::{ChannelRecord, ListenerRecord};
+use crate::registry::{Place, Registry};
+use crate::turns::Turns;
 
 /// The channels of a hub. All methods may be called concurrently.
 ///
@@ -30,13 +33,21 @@ use crate::registry::Registry;
 pub struct ChannelContainer {
     core: Arc<HubCore>,
     channels: RwLock<Registry<ChannelId, Channel>>,
-    /// Held while a channel is made or removed, so that nobody sees half of it.
-    change: tokio::sync::Mutex<()>,
+    turns: Turns<ChannelId>,
 }
 
 impl ChannelContainer {
     pub(crate) fn new(core: Arc<HubCore>) -> Self {
-        Self { core, channels: RwLock::default(), change: tokio::sync::Mutex::default() }
+        Self { core, channels: RwLock::default(), turns: Turns::default() }
+    }
+
+    /// Takes in what a restart has found; the limits are for those who come later.
+    pub(crate) fn restore(&self, found: Vec<(ChannelRecord, Vec<ListenerRecord>)>) {
+        let mut channels = self.channels.write();
+        for (record, listeners) in found {
+            let (id, lane) = (record.id.clone(), record.lane);
+            channels.insert(id, lane, Channel::new(self.core.clone(), record, listeners));
+        }
     }
 
     /// The settings of a channel that is made without any: they depend on the engine.
@@ -53,9 +64,9 @@ impl ChannelContainer {
     /// [`ErrorKind::AlreadyExists`], [`ErrorKind::LimitExceeded`], and what the engine says.
     ///
     /// # Cancel safety
-    /// If dropped, the channel may or may not have been made.
+    /// If dropped, there is no new channel.
     pub async fn create(&self, id: ChannelId, settings: ChannelSettings) -> Result<Channel> {
-        let _change = self.change.lock().await;
+        let _turn = self.turns.take(&id).await;
         if self.channels.read().get(&id).is_some() {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("channel id={id} exists already")));
         }
@@ -69,9 +80,9 @@ impl ChannelContainer {
     /// [`ErrorKind::InvalidValue`] for a setting out of range, [`ErrorKind::LimitExceeded`], and what the engine says.
     ///
     /// # Cancel safety
-    /// If dropped, the change may or may not have happened.
+    /// If dropped, there is no new channel; the change of an existing one may or may not have happened.
     pub async fn ensure(&self, id: ChannelId, patch: &SettingsPatch) -> Result<(Channel, bool)> {
-        let _change = self.change.lock().await;
+        let _turn = self.turns.take(&id).await;
         let present = self.channels.read().get(&id);
         match present {
             Some(channel) => {
@@ -82,16 +93,22 @@ impl ChannelContainer {
         }
     }
 
+    /// Makes a channel whose id is free, and whose turn it is: log before record, record before anybody sees it.
     async fn make(&self, id: ChannelId, settings: ChannelSettings) -> Result<Channel> {
         settings.check()?;
         let channels_max = self.core.limits.channels;
-        if self.channels.read().len() >= channels_max {
+        let place = Place::keep(&self.channels, channels_max).ok_or_else(|| {
             let text = format!("the hub has channels_max={channels_max} channels already");
-            return Err(Error::limit_exceeded("channels", text));
-        }
-        let lane = self.core.engine.open(settings.retention()).await?;
-        let channel = Channel::new(self.core.clone(), id.clone(), lane, settings);
-        self.channels.write().insert(id, channel.clone());
+            Error::limit_exceeded("channels", text)
+        })?;
+        let mut claim = Claim::open(&self.core, settings.retention());
+        let record = ChannelRecord { id, lane: claim.lane().await?, settings };
+        self.core.records.channels.put(&record).await?;
+        claim.keep();
+        let (id, lane) = (record.id.clone(), record.lane);
+        let channel = Channel::new(self.core.clone(), record, Vec::new());
+        let is_there = place.fill(id, lane, channel.clone());
+        assert!(is_there, "a hub's channels are never closed");
         Ok(channel)
     }
 
@@ -111,9 +128,17 @@ impl ChannelContainer {
     /// # Cancel safety
     /// If dropped, the channel is gone, but perhaps not yet durably.
     pub async fn remove(&self, id: &ChannelId) -> Result<()> {
-        let _change = self.change.lock().await;
-        let channel = self.channels.write().remove(id).ok_or_else(|| unknown(id))?;
-        channel.close().await
+        let _turn = self.turns.take(id).await;
+        let channel = self.get(id)?;
+        let _settings = channel.settings_turn().await;
+        let (place, channel) = Place::vacate(&self.channels, id, |_| true).ok_or_else(|| unknown(id))?;
+        let going = Going(Some(&channel));
+        if let Err(error) = self.core.records.channels.forget(channel.lane()).await {
+            going.stay();
+            place.fill(id.clone(), channel.lane(), channel.clone());
+            return Err(error);
+        }
+        going.end().await
     }
 
     /// The ids of all channels, oldest first.
@@ -132,6 +157,27 @@ impl ChannelContainer {
 
     pub(crate) fn all(&self) -> Vec<Channel> {
         self.channels.read().values().cloned().collect()
+    }
+}
+
+/// A channel whose record goes: it ends, unless it stays.
+struct Going<'a>(Option<&'a Channel>);
+
+impl Going<'_> {
+    fn stay(mut self) {
+        self.0 = None;
+    }
+
+    async fn end(mut self) -> Result<()> {
+        self.0.take().expect("a channel ends once").end().finish().await
+    }
+}
+
+impl Drop for Going<'_> {
+    fn drop(&mut self) {
+        if let Some(channel) = self.0 {
+            drop(channel.end());
+        }
     }
 }
 

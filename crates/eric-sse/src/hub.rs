@@ -3,13 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::clock::{Clock, SystemClock};
+use crate::claim::{Strays, look_after_strays};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::container::ChannelContainer;
 use crate::engine::memory::MemoryEngine;
 use crate::engine::{Durability, Engine};
 use crate::entry::Position;
 use crate::error::Result;
-use crate::limits::Limits;
+use crate::limits::{Limits, RETURN_S};
+use crate::persist::kv::Forgetful;
+use crate::persist::{KvStore, Records, Restored, restore};
 use crate::stats::Stats;
 use crate::window::Window;
 
@@ -30,6 +33,9 @@ use crate::window::Window;
 pub struct Hub {
     channels: Arc<ChannelContainer>,
     core: Arc<HubCore>,
+    restored: Restored,
+    /// When it was restored; none where it remembers nothing.
+    restored_at: Option<Timestamp>,
 }
 
 /// What the channels of a hub share.
@@ -40,6 +46,8 @@ pub(crate) struct HubCore {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) records: Records,
+    pub(crate) strays: Strays,
 }
 
 /// How to make a [`Hub`]: an engine, and what is not the default.
@@ -104,16 +112,29 @@ impl Hub {
         &self.core.stats
     }
 
-    /// Removes the listeners whose channel says that they have been away for too long; returns how many.
+    /// What it came back with; nothing where it was opened without records.
+    pub fn restored(&self) -> Restored {
+        self.restored
+    }
+
+    /// Removes the listeners whose channel says that they have been away for too long; returns how many. Takes note,
+    /// in the records, of when the others were seen, and lets go of what dropped calls have left in the engine.
     ///
-    /// To be called now and then: the hub starts nothing by itself.
+    /// To be called now and then: the hub starts nothing by itself. Nobody is removed in the first
+    /// [`RETURN_S`] seconds after a hub was restored: its listeners could not come while it was away.
     ///
     /// # Cancel safety
     /// Those that were removed stay removed.
     pub async fn expire_listeners(&self) -> usize {
+        look_after_strays(&self.core);
+        let now = self.core.clock.now();
+        let is_waiting = self.restored_at.is_some_and(|then| now.ms_since(then) <= RETURN_S * 1_000);
         let mut expired = 0;
         for channel in self.channels.all() {
-            expired += channel.expire_listeners().await;
+            channel.record_seen(now).await;
+            if !is_waiting {
+                expired += channel.expire_listeners(now).await;
+            }
         }
         expired
     }
@@ -130,14 +151,69 @@ impl HubBuilder {
         Self { limits, ..self }
     }
 
-    /// Opens the hub.
+    /// Opens an empty hub that remembers no channels and listeners beyond its own life.
     pub fn open(self) -> Hub {
+        let core = self.core(Records::new(Arc::new(Forgetful)));
+        let channels = Arc::new(ChannelContainer::new(core.clone()));
+        Hub { channels, core, restored: Restored::default(), restored_at: None }
+    }
+
+    /// Opens a hub with the channels and listeners that are in `records`, and keeps them there from now on.
+    ///
+    /// Their settings, queues and cursors are as they were, and so is their order; listeners are not running, and have
+    /// no callback until [`Channel::register_listener`](crate::Channel::register_listener) gives them one. `records`
+    /// belong to this engine: what is only in one of the two was left by a crash, and goes ([`Hub::restored`]).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind) where a record cannot be read, and what the engine and `records` say.
+    ///
+    /// # Cancel safety
+    /// If dropped, or failed, nothing is lost: restore again.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use eric_sse::engine::memory::MemoryEngine;
+    /// use eric_sse::persist::MemoryKv;
+    /// use eric_sse::{ChannelSettings, Hub, Message, SystemClock};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let engine = Arc::new(MemoryEngine::new(Arc::new(SystemClock)));
+    /// let records = Arc::new(MemoryKv::default());
+    ///
+    /// let hub = Hub::builder(engine.clone()).restore(records.clone()).await?;
+    /// let news = hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
+    /// let bob = news.ensure_listener("bob".parse()?).await?.0;
+    /// news.broadcast(Message::of("headline", "Eric restarts")?).await?;
+    /// drop((hub, news, bob));
+    ///
+    /// let hub = Hub::builder(engine).restore(records).await?;
+    /// let news = hub.channels().get(&"news".parse()?)?;
+    /// let bob = news.listener(&"bob".parse()?)?;
+    /// assert_eq!(bob.info().await?.backlog, 1);
+    /// assert_eq!(hub.restored().listeners, 1);
+    /// # Ok::<(), eric_sse::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn restore(self, records: Arc<dyn KvStore>) -> Result<Hub> {
+        let records = Records::new(records);
+        let found = restore::find(&*self.engine, &records).await?;
+        let core = self.core(records);
+        let hub = Hub {
+            channels: Arc::new(ChannelContainer::new(core.clone())),
+            restored: found.restored,
+            restored_at: Some(core.clock.now()),
+            core,
+        };
+        hub.channels.restore(found.channels);
+        Ok(hub)
+    }
+
+    fn core(self, records: Records) -> Arc<HubCore> {
         let Self { engine, clock, limits } = self;
         let stats = Arc::new(Stats::default());
         let window = Arc::new(Window::new(engine.tail().offset, limits.window_bytes, stats.clone()));
         engine.attach(window.clone());
-        let core = Arc::new(HubCore { engine, window, clock, limits, stats });
-        Hub { channels: Arc::new(ChannelContainer::new(core.clone())), core }
+        Arc::new(HubCore { engine, window, clock, limits, stats, records, strays: Strays::default() })
     }
 }
 

@@ -36,9 +36,11 @@
 //! | to receive | [`Channel::message_stream`], [`Channel::deliver_next`], [`Channel::watch_stream`], [`Listener`] |
 //! | to write event streams | [`Channel::subscribe`], [`sse::encode`]; to read them [`sse::parse`] |
 //! | to keep the log elsewhere | [`engine`], [`log::Log`], [`cursor::Cursors`] |
+//! | channels and listeners that outlive the process | [`HubBuilder::restore`], [`persist::KvStore`] |
 //! | what is bounded, and by how much | [`limits`], [`ChannelSettings`] |
 
 mod channel;
+mod claim;
 pub mod clock;
 mod container;
 pub mod cursor;
@@ -54,10 +56,12 @@ pub mod limits;
 pub mod listener;
 pub mod log;
 mod message;
+pub mod persist;
 pub mod prefab;
 mod registry;
 pub mod sse;
 mod stats;
+mod turns;
 mod window;
 
 pub use channel::stream::{Adapted, Adapter};
@@ -76,5 +80,6 @@ pub use id::{ChannelId, IdempotencyKey, ListenerId, MessageId, SenderId};
 pub use limits::Limits;
 pub use listener::Listener;
 pub use message::{Json, Message, MessageType, Payload};
+pub use persist::Restored;
 pub use stats::{Counter, Stats};
 pub use window::Framed;

@@ -33,6 +33,15 @@ pub const PAGE_ROWS_DEFAULT: usize = 100;
 /// Rows of a page of a listing.
 pub const PAGE_ROWS_MAX: usize = 1_000;
 
+/// Bytes of a key of a [`KvStore`](crate::persist::KvStore).
+pub const KV_KEY_BYTES_MAX: usize = 1_024;
+/// Bytes of a value of a [`KvStore`](crate::persist::KvStore).
+pub const KV_VALUE_BYTES_MAX: usize = MIB;
+/// Milliseconds by which the record of when a listener was last seen may lag behind, when expiry is looked after.
+pub const SEEN_LAG_MS_MAX: u64 = 3_600_000;
+/// Seconds for which no listener expires after a restart.
+pub const RETURN_S: u64 = 300;
+
 /// Entries that a subscription takes from the log or the window at once.
 pub const READ_ENTRIES_MAX: usize = 1_000;
 /// Bytes that a subscription takes from the log or the window at once; one entry is always taken whole.
@@ -110,6 +119,7 @@ const _: () = assert!(STORE_RECORD_BYTES_MAX < STORE_WAITING_BYTES_MAX, "the lar
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX, "the default page is allowed");
 const _: () = assert!(HEARTBEAT_S < 15, "a stream is never silent for 15 s");
 const _: () = assert!(READ_BYTES_MAX < WINDOW_BYTES, "a read fits the window");
+const _: () = assert!(ID_BYTES_MAX * 2 + 512 < KV_VALUE_BYTES_MAX, "a record, its id escaped, fits a value");
 
 /// The limits of one hub that its owner may set.
 ///

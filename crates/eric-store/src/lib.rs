@@ -32,4 +32,4 @@ mod writer;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use open::Opening;
 pub use settings::{Sabotage, StoreSettings, Sync};
-pub use store::Store;
+pub use store::{Store, StoreStats};

@@ -1,12 +1,17 @@
 //! The store as its users see it: an engine that keeps its log in a directory.
 
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use eric_sse::cursor::{Commit, Committed, Conflict, Cursor, Cursors, Fence, Joined, Lease};
+use eric_sse::engine::lanes::Shelf as _;
 use eric_sse::engine::{Durability, Engine, Feed};
 use eric_sse::lane::{Lane, LaneInfo, OpenLane, Retention, Span};
 use eric_sse::log::{BoxFuture, Budget, Log, NewEntry, Page, Taken, Ticket};
+use eric_sse::persist::KvStore;
+use eric_sse::persist::kv::check;
 use eric_sse::{Clock, Error, ErrorKind, Offset, Position, Result};
 use parking_lot::Mutex;
 
@@ -45,6 +50,23 @@ pub struct Store {
     shared: Arc<Shared>,
     opening: Opening,
     run: Run,
+}
+
+/// What a store holds at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreStats {
+    /// Segments.
+    pub segments: usize,
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// Bytes of entries that are alive.
+    pub live_bytes: u64,
+    /// Lanes that are open.
+    pub lanes: usize,
+    /// Entries that are kept.
+    pub entries: usize,
+    /// Bytes of memory in which they are found.
+    pub index_bytes: usize,
 }
 
 /// Who does the work.
@@ -135,25 +157,27 @@ impl Store {
         self.shared.stop("it was abandoned");
     }
 
-    /// Remembers a value.
-    pub fn upsert(&self, key: &str, value: bytes::Bytes) -> Ticket<()> {
-        self.ask(|resolver| Request::Upsert(key.to_owned(), value, resolver))
-    }
-
-    /// Forgets a value.
-    pub fn delete(&self, key: &str) -> Ticket<()> {
-        self.ask(|resolver| Request::Delete(key.to_owned(), resolver))
-    }
-
     /// How the lanes of a channel are kept.
     pub fn retention(&self, channel: Lane) -> Option<Retention> {
         Some(self.shared.state.lock().lanes.channel_state(channel)?.retention)
     }
 
-    /// All values.
-    pub fn values_for_test(&self) -> Vec<(String, Vec<u8>)> {
+    /// What it holds, counted lane by lane.
+    pub fn stats(&self) -> StoreStats {
         let state = self.shared.state.lock();
-        state.values.iter().map(|(key, value)| (key.clone(), value.to_vec())).collect()
+        let mut stats = StoreStats {
+            segments: state.segments.numbers().len(),
+            bytes: state.segments.bytes(),
+            live_bytes: state.segments.iter().map(|(_, segment)| segment.live_bytes).sum(),
+            ..StoreStats::default()
+        };
+        for open in state.lanes.list() {
+            let Ok((places, _)) = state.lanes.shelf(open.lane) else { continue };
+            stats.lanes += 1;
+            stats.entries += places.len();
+            stats.index_bytes += places.memory_bytes();
+        }
+        stats
     }
 
     fn ask<T>(&self, request: impl FnOnce(eric_sse::log::Resolver<T>) -> Request) -> Ticket<T> {
@@ -286,5 +310,40 @@ impl Cursors for Store {
 
     fn load(&self, listener: Lane) -> BoxFuture<'_, Result<Cursor>> {
         Box::pin(std::future::ready(self.shared.state.lock().lanes.cursor(listener)))
+    }
+}
+
+impl KvStore for Store {
+    fn fetch_one(&self, key: &str) -> BoxFuture<'_, Result<Option<Bytes>>> {
+        let value = self.shared.state.lock().values.get(key).cloned();
+        Box::pin(std::future::ready(Ok(value)))
+    }
+
+    fn fetch_by_prefix(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(String, Bytes)>>> {
+        let from = match after.filter(|after| *after >= prefix) {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Included(prefix),
+        };
+        let state = self.shared.state.lock();
+        let values = state.values.range::<str, _>((from, Bound::Unbounded));
+        let within = values.take_while(|(key, _)| key.starts_with(prefix)).take(limit);
+        let page = within.map(|(key, value)| (key.clone(), value.clone())).collect();
+        Box::pin(std::future::ready(Ok(page)))
+    }
+
+    fn upsert(&self, key: &str, value: Bytes) -> Ticket<()> {
+        match check(key, &value) {
+            Ok(()) => self.ask(|resolver| Request::Upsert(key.to_owned(), value, resolver)),
+            Err(error) => Ticket::ready(Err(error)),
+        }
+    }
+
+    fn delete(&self, key: &str) -> Ticket<()> {
+        self.ask(|resolver| Request::Delete(key.to_owned(), resolver))
     }
 }

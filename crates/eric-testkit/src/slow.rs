@@ -1,14 +1,16 @@
-//! A slow engine: another one whose tickets and reads take several polls, and whose reads are short.
+//! A slow engine, and a slow store: others whose tickets and reads take several polls, and whose reads are short.
 //!
-//! It keeps every promise, so the suite must pass; readers that count on answers at first poll, or on pages that
-//! reach the tail, fail on it.
+//! They keep every promise, so the suites must pass; callers that count on answers at first poll, or on pages that
+//! reach the end, fail on them.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use eric_sse::cursor::{Commit, Committed, Conflict, Cursor, Cursors, Fence, Joined, Lease};
 use eric_sse::engine::{Durability, Engine, Feed};
 use eric_sse::lane::{Lane, LaneInfo, OpenLane, Retention, Span};
 use eric_sse::log::{BoxFuture, Budget, Log, NewEntry, Page, Taken, Ticket};
+use eric_sse::persist::KvStore;
 use eric_sse::{Offset, Position, Result};
 
 /// Polls that an answer takes at least.
@@ -130,5 +132,41 @@ impl Cursors for SlowEngine {
 
     fn load(&self, listener: Lane) -> BoxFuture<'_, Result<Cursor>> {
         late_read(async move { self.0.load(listener).await })
+    }
+}
+
+/// A store that takes its time, as [`SlowEngine`] does.
+#[derive(Debug)]
+pub struct SlowKv(Arc<dyn KvStore>);
+
+impl SlowKv {
+    /// `kv`, slowed down.
+    pub fn new(kv: Arc<dyn KvStore>) -> Self {
+        Self(kv)
+    }
+}
+
+impl KvStore for SlowKv {
+    fn fetch_one(&self, key: &str) -> BoxFuture<'_, Result<Option<Bytes>>> {
+        let key = key.to_owned();
+        late_read(async move { self.0.fetch_one(&key).await })
+    }
+
+    fn fetch_by_prefix(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(String, Bytes)>>> {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        late_read(async move { self.0.fetch_by_prefix(&prefix, after.as_deref(), limit.min(1)).await })
+    }
+
+    fn upsert(&self, key: &str, value: Bytes) -> Ticket<()> {
+        late(self.0.upsert(key, value))
+    }
+
+    fn delete(&self, key: &str) -> Ticket<()> {
+        late(self.0.delete(key))
     }
 }

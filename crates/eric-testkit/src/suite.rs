@@ -16,7 +16,7 @@ mod leases;
 mod limits;
 mod members;
 mod order;
-mod rig;
+pub(crate) mod rig;
 mod wakes;
 
 use std::fmt;
@@ -28,7 +28,7 @@ use eric_sse::Clock;
 use eric_sse::engine::Engine;
 use futures_util::FutureExt as _;
 
-use self::rig::{Check, Rig};
+use self::rig::{Check, Checked, Rig};
 
 /// How long one check may take. On a runtime whose time is paused this costs nothing where nothing can happen
 /// any more.
@@ -61,6 +61,18 @@ impl Report {
         self.failures.is_empty() && !self.passed.is_empty()
     }
 
+    /// Takes down what becomes of the check that claims `check`.
+    pub(crate) async fn run(&mut self, check: &'static str, run: impl Future<Output = Checked>) {
+        let run = AssertUnwindSafe(run).catch_unwind();
+        let reason = match tokio::time::timeout(CHECK_MAX, run).await {
+            Ok(Ok(Ok(()))) => return self.passed.push(check),
+            Ok(Ok(Err(wrong))) => wrong.0,
+            Ok(Err(panic)) => format!("panicked: {}", panic_text(&*panic)),
+            Err(_) => format!("waited {} s for what never came", CHECK_MAX.as_secs()),
+        };
+        self.failures.push(Failure { check, reason });
+    }
+
     /// Whether the check that claims `check` failed.
     pub fn has_failed(&self, check: &str) -> bool {
         self.failures.iter().any(|failure| failure.check == check)
@@ -88,17 +100,7 @@ pub async fn engine_suite(make: &MakeEngine<'_>) -> Report {
     let mut report = Report::default();
     for check in checks() {
         let rig = Rig::new(make);
-        let run = AssertUnwindSafe((check.run)(&rig)).catch_unwind();
-        let reason = match tokio::time::timeout(CHECK_MAX, run).await {
-            Ok(Ok(Ok(()))) => {
-                report.passed.push(check.name);
-                continue;
-            }
-            Ok(Ok(Err(wrong))) => wrong.0,
-            Ok(Err(panic)) => format!("panicked: {}", panic_text(&*panic)),
-            Err(_) => format!("waited {} s for what never came", CHECK_MAX.as_secs()),
-        };
-        report.failures.push(Failure { check: check.name, reason });
+        report.run(check.name, (check.run)(&rig)).await;
     }
     report
 }

@@ -1,10 +1,9 @@
-//! The listeners of a channel: who they are, and who may come and go.
+//! The listeners of a channel: who they are, and how far they got.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Poll;
 
 use parking_lot::Mutex;
@@ -16,32 +15,33 @@ use crate::entry::{Offset, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ListenerId;
 use crate::lane::Lane;
+use crate::limits::SEEN_LAG_MS_MAX;
 use crate::listener::Listener;
+use crate::persist::record::ListenerRecord;
 use crate::registry::Registry;
 
 /// Listeners that are looked at before others may run.
 const LISTING_SLICE: usize = 256;
 
-/// The listeners of one channel, by id and by lane.
-#[derive(Debug, Default)]
-pub(crate) struct Members {
-    by_id: Registry<ListenerId, Arc<Member>>,
-    by_lane: HashMap<Lane, ListenerId>,
-}
+/// The listeners of one channel.
+pub(crate) type Members = Registry<ListenerId, Arc<Member>>;
 
 /// What the hub knows of one listener.
 pub(crate) struct Member {
     pub(crate) id: ListenerId,
     pub(crate) lane: Lane,
-    is_generated: bool,
+    pub(crate) is_generated: bool,
     is_running: AtomicBool,
     /// When it was last read for or acknowledged.
     seen_ms: AtomicU64,
+    /// The same, as its record has it.
+    recorded_ms: AtomicU64,
     /// Subscriptions that live; more than one while one replaces another.
     live: AtomicUsize,
     /// The latest of them.
     signal: Mutex<Weak<Signal>>,
-    pub(crate) listener: Option<Arc<dyn Listener>>,
+    /// The user's object, or that there is none; open where it came back from a record and none was registered yet.
+    object: OnceLock<Option<Arc<dyn Listener>>>,
 }
 
 /// A listener bound to its queue on one channel. Cloning shares it.
@@ -64,8 +64,8 @@ pub(crate) struct Member {
 /// ```
 #[derive(Clone)]
 pub struct Connection {
-    channel: Channel,
-    member: Arc<Member>,
+    pub(crate) channel: Channel,
+    pub(crate) member: Arc<Member>,
 }
 
 /// What a listener's queue holds at one moment.
@@ -93,17 +93,69 @@ pub enum ListenerOrder {
     Backlog,
 }
 
-impl Members {
-    pub(crate) fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
-    pub(crate) fn id_of(&self, lane: Lane) -> Option<ListenerId> {
-        self.by_lane.get(&lane).cloned()
-    }
-}
-
 impl Member {
+    /// The listener of `record`, which was just made.
+    pub(crate) fn new(record: ListenerRecord, object: Option<Arc<dyn Listener>>) -> Self {
+        let seen_ms = record.seen_ms;
+        Self { object: OnceLock::from(object), ..Self::restored(record, seen_ms) }
+    }
+
+    /// The listener of `record`, which comes back at `now_ms`. It may have been seen later than the record says, by as
+    /// much as that may lag behind.
+    pub(crate) fn restored(record: ListenerRecord, now_ms: u64) -> Self {
+        let seen_ms = record.seen_ms.saturating_add(SEEN_LAG_MS_MAX).min(now_ms);
+        Self {
+            id: record.id,
+            lane: record.lane,
+            is_generated: record.is_generated,
+            is_running: AtomicBool::new(false),
+            seen_ms: AtomicU64::new(seen_ms),
+            recorded_ms: AtomicU64::new(record.seen_ms),
+            live: AtomicUsize::new(0),
+            signal: Mutex::new(Weak::new()),
+            object: OnceLock::new(),
+        }
+    }
+
+    /// The user's object, where there is one.
+    pub(crate) fn object(&self) -> Option<Arc<dyn Listener>> {
+        self.object.get().cloned().flatten()
+    }
+
+    /// Makes `object` its own, if it came back without one; whether it did.
+    pub(crate) fn adopt(&self, object: Arc<dyn Listener>) -> bool {
+        self.object.set(Some(object)).is_ok()
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire) > 0
+    }
+
+    /// When it was last read for or acknowledged.
+    pub(crate) fn seen_ms(&self) -> u64 {
+        self.seen_ms.load(Ordering::Relaxed)
+    }
+
+    /// Whether its record lags behind by more than it may.
+    pub(crate) fn is_record_due(&self) -> bool {
+        self.seen_ms().saturating_sub(self.recorded_ms.load(Ordering::Relaxed)) > SEEN_LAG_MS_MAX
+    }
+
+    /// What is to be remembered of it on the channel with this lane.
+    pub(crate) fn record(&self, channel: Lane) -> ListenerRecord {
+        ListenerRecord {
+            id: self.id.clone(),
+            channel,
+            lane: self.lane,
+            is_generated: self.is_generated,
+            seen_ms: self.seen_ms(),
+        }
+    }
+
+    pub(crate) fn recorded(&self, seen_ms: u64) {
+        self.recorded_ms.fetch_max(seen_ms, Ordering::Relaxed);
+    }
+
     /// A subscription begins; whether it is the only one.
     pub(crate) fn arrive(&self, signal: &Arc<Signal>) -> bool {
         *self.signal.lock() = Arc::downgrade(signal);
@@ -134,99 +186,6 @@ impl Member {
 }
 
 impl Channel {
-    /// Adds a listener with a generated id.
-    ///
-    /// # Errors
-    /// [`ErrorKind::LimitExceeded`], [`ErrorKind::UnknownChannel`] where the channel was removed, and what the engine
-    /// says.
-    ///
-    /// # Cancel safety
-    /// If dropped, the listener may or may not have been added.
-    pub async fn add_listener(&self) -> Result<Connection> {
-        let _change = self.0.change.lock().await;
-        self.admit(ListenerId::generate(), None, true).await
-    }
-
-    /// Adds the user's own listener.
-    ///
-    /// # Errors
-    /// [`ErrorKind::AlreadyExists`] where its id is taken; else as [`Channel::add_listener`].
-    ///
-    /// # Cancel safety
-    /// If dropped, the listener may or may not have been added.
-    pub async fn register_listener(&self, listener: Arc<dyn Listener>) -> Result<Connection> {
-        let _change = self.0.change.lock().await;
-        let id = listener.id().clone();
-        if self.0.members.read().by_id.get(&id).is_some() {
-            return Err(Error::new(ErrorKind::AlreadyExists, format!("listener id={id} exists already")));
-        }
-        self.admit(id, Some(listener), false).await
-    }
-
-    /// The listener with this id, added if it is not there; an existing one keeps its queue. Tells whether it was
-    /// added.
-    ///
-    /// # Errors
-    /// As [`Channel::add_listener`].
-    ///
-    /// # Cancel safety
-    /// If dropped, the listener may or may not have been added.
-    pub async fn ensure_listener(&self, id: ListenerId) -> Result<(Connection, bool)> {
-        let _change = self.0.change.lock().await;
-        let present = self.0.members.read().by_id.get(&id);
-        match present {
-            Some(member) => Ok((Connection { channel: self.clone(), member }, false)),
-            None => Ok((self.admit(id, None, false).await?, true)),
-        }
-    }
-
-    /// Adds a listener whose id is free; the caller holds `change`.
-    async fn admit(
-        &self,
-        id: ListenerId,
-        listener: Option<Arc<dyn Listener>>,
-        is_generated: bool,
-    ) -> Result<Connection> {
-        let listeners_max = self.core().limits.listeners_per_channel;
-        if self.0.members.read().len() >= listeners_max {
-            let text = format!("channel id={} has listeners_per_channel={listeners_max} already", self.0.id);
-            return Err(Error::limit_exceeded("listeners_per_channel", text));
-        }
-        let joined = self.core().engine.join(self.0.lane).await.map_err(|error| self.explain(error))?;
-        let member = Arc::new(Member {
-            id: id.clone(),
-            lane: joined.lane,
-            is_generated,
-            is_running: AtomicBool::new(false),
-            seen_ms: AtomicU64::new(self.core().clock.now().as_ms()),
-            live: AtomicUsize::new(0),
-            signal: Mutex::new(Weak::new()),
-            listener,
-        });
-        let mut members = self.0.members.write();
-        members.by_lane.insert(joined.lane, id.clone());
-        members.by_id.insert(id, member.clone());
-        Ok(Connection { channel: self.clone(), member })
-    }
-
-    /// Removes a listener with its queue; its streams end.
-    ///
-    /// # Errors
-    /// [`ErrorKind::UnknownListener`], and what the engine says.
-    ///
-    /// # Cancel safety
-    /// If dropped, the listener is gone, but perhaps not yet durably.
-    pub async fn remove_listener(&self, id: &ListenerId) -> Result<()> {
-        let _change = self.0.change.lock().await;
-        let member = {
-            let mut members = self.0.members.write();
-            let member = members.by_id.remove(id).ok_or_else(|| self.unknown_listener(id))?;
-            members.by_lane.remove(&member.lane);
-            member
-        };
-        self.core().engine.leave(member.lane).await
-    }
-
     /// The listener with this id.
     ///
     /// # Errors
@@ -237,7 +196,7 @@ impl Channel {
 
     /// The ids of all listeners, by registration.
     pub fn listener_ids(&self) -> Vec<ListenerId> {
-        self.0.members.read().by_id.values().map(|member| member.id.clone()).collect()
+        self.0.members.read().values().map(|member| member.id.clone()).collect()
     }
 
     /// At most `limit` listeners after the one with id `after`, in `order`.
@@ -254,8 +213,8 @@ impl Channel {
         order: ListenerOrder,
     ) -> Result<Vec<ListenerInfo>> {
         let read = match order {
-            ListenerOrder::Age => self.0.members.read().by_id.page(after, limit),
-            ListenerOrder::Backlog => self.0.members.read().by_id.page(None, usize::MAX),
+            ListenerOrder::Age => self.0.members.read().page(after, limit),
+            ListenerOrder::Backlog => self.0.members.read().page(None, usize::MAX),
         };
         let unknown = || after.map_or_else(|| self.unknown(), |after| self.unknown_listener(after));
         let mut infos = Vec::new();
@@ -299,33 +258,13 @@ impl Channel {
         Ok(())
     }
 
-    pub(crate) async fn expire_listeners(&self) -> usize {
-        let settings = self.settings();
-        let now_ms = self.core().clock.now().as_ms();
-        let is_expired = |member: &&Arc<Member>| {
-            let expires_s = if member.is_generated {
-                settings.generated_listener_expires_s
-            } else {
-                settings.listener_expires_s
-            };
-            let seen_ms = member.seen_ms.load(Ordering::Relaxed);
-            let is_away = member.live.load(Ordering::Acquire) == 0;
-            is_away && expires_s.is_some_and(|s| now_ms.saturating_sub(seen_ms) > s.saturating_mul(1000))
-        };
-        let expired: Vec<ListenerId> =
-            self.0.members.read().by_id.values().filter(is_expired).map(|member| member.id.clone()).collect();
-        let mut removed = 0;
-        for id in &expired {
-            removed += usize::from(self.remove_listener(id).await.is_ok());
-        }
-        removed
+    pub(crate) fn member(&self, id: &ListenerId) -> Result<Arc<Member>> {
+        self.0.members.read().get(id).ok_or_else(|| self.missing(id))
     }
 
-    pub(crate) fn member(&self, id: &ListenerId) -> Result<Arc<Member>> {
-        if self.0.is_removed.load(Ordering::SeqCst) {
-            return Err(self.unknown());
-        }
-        self.0.members.read().by_id.get(id).ok_or_else(|| self.unknown_listener(id))
+    /// Why there is no listener with this id.
+    pub(crate) fn missing(&self, id: &ListenerId) -> Error {
+        if self.0.is_removed.load(Ordering::SeqCst) { self.unknown() } else { self.unknown_listener(id) }
     }
 
     pub(crate) fn unknown_listener(&self, id: &ListenerId) -> Error {

@@ -256,7 +256,7 @@ impl MessageStream {
 
     /// Runs the callback, and takes note of what was consumed.
     fn deliver(&mut self, framed: Arc<Framed>, attempt: u32) -> Delivery {
-        let listener = self.subscription.member().and_then(|member| member.listener.clone());
+        let listener = self.subscription.member().and_then(|member| member.object());
         let outcome = listener.map_or(Ok(()), |listener| run(&*listener, framed.entry().message()));
         let is_auto = self.subscription.is_auto();
         let failure = outcome.err().map(|error| {

@@ -1,10 +1,16 @@
 //! What the library promises, through its public interface.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod admission;
 mod allocator;
 mod broadcast_cost;
 mod conformance;
+mod crashes;
+mod kv;
 mod library;
 mod limits;
+mod restore;
+mod returning;
 mod wakes;
 mod watchers;
+mod world;

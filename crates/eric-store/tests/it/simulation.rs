@@ -240,9 +240,11 @@ fn no_success_leaves_before_the_sync_that_covers_it() {
         let (mut unsynced, mut answers) = (HashSet::new(), 0);
         for traced in world.disk.trace() {
             match traced {
-                Traced::Operation { op: Op::Write, name, .. } => drop(unsynced.insert(name)),
+                Traced::Operation { op: Op::Write, name, .. } => {
+                    unsynced.insert(name);
+                }
                 Traced::Operation { op: Op::Sync, name, is_ok: true, fault: None, .. } => {
-                    drop(unsynced.remove(&name))
+                    unsynced.remove(&name);
                 }
                 Traced::Note(_) => {
                     answers += 1;

@@ -7,6 +7,7 @@ use eric_sse::cursor::{Authority, Commit, Committed, Conflict, Cursors as _, Joi
 use eric_sse::engine::Engine as _;
 use eric_sse::lane::Lane;
 use eric_sse::log::{Budget, Log, NewEntry, Taken, Ticket};
+use eric_sse::persist::KvStore as _;
 use eric_sse::{Clock as _, ErrorKind, Message, Offset, Position, Result};
 use eric_store::{Store, StoreSettings};
 use eric_testkit::ManualClock;
@@ -310,7 +311,11 @@ impl World {
         if store.tail().offset.get() != model.tail {
             wrong!("the tail is {} instead of {}", store.tail().offset, model.tail);
         }
-        let values: Vec<(String, Vec<u8>)> = store.values_for_test();
+        let values = store.fetch_all(None, usize::MAX).now_or_never();
+        let values: Vec<_> = match values.expect("it is done at once") {
+            Ok(values) => values.into_iter().map(|(key, value)| (key, value.to_vec())).collect(),
+            Err(error) => wrong!("the values: {error}"),
+        };
         let expected: Vec<_> =
             model.values.iter().map(|(key, value)| (key.clone(), value.clone().into_bytes())).collect();
         if values != expected {

@@ -1,0 +1,210 @@
+//! Who may come and go: listeners are added, removed, and expire.
+//!
+//! What is asked of one id happens in the order of asking; different ids wait for nobody, so that an engine and its
+//! records can make many changes durable at once. Adding is log before record before anybody sees it; removing is the
+//! other way round.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::Channel;
+use super::members::{Connection, Member};
+use crate::claim::Claim;
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::ListenerId;
+use crate::listener::Listener;
+use crate::log::BoxFuture;
+use crate::persist::record::ListenerRecord;
+use crate::registry::Place;
+
+/// Listeners whose records are written, or that are removed, at once.
+const SLICE: usize = 1_024;
+
+impl Channel {
+    /// Adds a listener with a generated id.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitExceeded`], [`ErrorKind::UnknownChannel`] where the channel was removed, and what the engine
+    /// says.
+    ///
+    /// # Cancel safety
+    /// If dropped, no listener is added.
+    pub async fn add_listener(&self) -> Result<Connection> {
+        // Nobody else can ask for an id that was just generated.
+        self.admit(ListenerId::generate(), None, true).await
+    }
+
+    /// Adds the user's own listener, or gives it to the listener with its id that came back from a restart without
+    /// one: that keeps its queue.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] where its id is taken; else as [`Channel::add_listener`].
+    ///
+    /// # Cancel safety
+    /// If dropped, no listener is added.
+    pub async fn register_listener(&self, listener: Arc<dyn Listener>) -> Result<Connection> {
+        let id = listener.id().clone();
+        let _turn = self.0.turns.take(&id).await;
+        let present = self.0.members.read().get(&id);
+        match present {
+            None => self.admit(id, Some(listener), false).await,
+            Some(member) if member.adopt(listener) => Ok(Connection { channel: self.clone(), member }),
+            Some(_) => Err(Error::new(ErrorKind::AlreadyExists, format!("listener id={id} exists already"))),
+        }
+    }
+
+    /// The listener with this id, added if it is not there; an existing one keeps its queue. Tells whether it was
+    /// added.
+    ///
+    /// # Errors
+    /// As [`Channel::add_listener`].
+    ///
+    /// # Cancel safety
+    /// If dropped, no listener is added.
+    pub async fn ensure_listener(&self, id: ListenerId) -> Result<(Connection, bool)> {
+        let present = || {
+            let member = self.0.members.read().get(&id)?;
+            Some(Connection { channel: self.clone(), member })
+        };
+        if let Some(connection) = present() {
+            return Ok((connection, false));
+        }
+        let _turn = self.0.turns.take(&id).await;
+        match present() {
+            Some(connection) => Ok((connection, false)),
+            None => Ok((self.admit(id.clone(), None, false).await?, true)),
+        }
+    }
+
+    /// Adds a listener whose id is free, and whose turn it is.
+    async fn admit(
+        &self,
+        id: ListenerId,
+        object: Option<Arc<dyn Listener>>,
+        is_generated: bool,
+    ) -> Result<Connection> {
+        let core = self.core();
+        let listeners_max = core.limits.listeners_per_channel;
+        let place = Place::keep(&self.0.members, listeners_max).ok_or_else(|| {
+            let text = format!("channel id={} has listeners_per_channel={listeners_max} already", self.0.id);
+            Error::limit_exceeded("listeners_per_channel", text)
+        })?;
+        let mut claim = Claim::join(core, self.0.lane);
+        let lane = claim.lane().await.map_err(|error| self.explain(error))?;
+        let seen_ms = core.clock.now().as_ms();
+        let record = ListenerRecord { id: id.clone(), channel: self.0.lane, lane, is_generated, seen_ms };
+        core.records.listeners.put(&record).await?;
+        let member = Arc::new(Member::new(record, object));
+        if !place.fill(id, lane, member.clone()) {
+            return Err(self.unknown());
+        }
+        claim.keep();
+        Ok(Connection { channel: self.clone(), member })
+    }
+
+    /// Removes a listener with its queue; its streams end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownListener`], and what the engine says.
+    ///
+    /// # Cancel safety
+    /// If dropped, the listener is gone, but perhaps not yet durably.
+    pub async fn remove_listener(&self, id: &ListenerId) -> Result<()> {
+        self.remove_listener_if(id, |_| true).await
+    }
+
+    async fn remove_listener_if(
+        &self,
+        id: &ListenerId,
+        may: impl FnOnce(&Arc<Member>) -> bool,
+    ) -> Result<()> {
+        let _turn = self.0.turns.take(id).await;
+        let vacated = Place::vacate(&self.0.members, id, may);
+        let (place, member) = vacated.ok_or_else(|| self.missing(id))?;
+        let claim = Claim::of_listener(self.core(), self.0.lane, member.lane);
+        if let Err(error) = self.core().records.listeners.forget(self.0.lane, member.lane).await {
+            claim.keep();
+            place.fill(id.clone(), member.lane, member);
+            return Err(error);
+        }
+        claim.release().await
+    }
+
+    /// Removes those who have been away for longer than the settings allow.
+    pub(crate) async fn expire_listeners(&self, now: Timestamp) -> usize {
+        let settings = self.settings();
+        let is_expired = |member: &Arc<Member>| {
+            let expires_s = match member.is_generated {
+                true => settings.generated_listener_expires_s,
+                false => settings.listener_expires_s,
+            };
+            let away_ms = now.as_ms().saturating_sub(member.seen_ms());
+            !member.is_live() && expires_s.is_some_and(|s| away_ms > s.saturating_mul(1_000))
+        };
+        let expired: Vec<ListenerId> = {
+            let members = self.0.members.read();
+            members.values().filter(|member| is_expired(member)).map(|member| member.id.clone()).collect()
+        };
+        let mut removed = 0;
+        for ids in expired.chunks(SLICE) {
+            let removals = ids
+                .iter()
+                .map(|id| -> BoxFuture<'_, Result<()>> { Box::pin(self.remove_listener_if(id, is_expired)) });
+            removed += count_ok(removals.collect()).await;
+        }
+        removed
+    }
+
+    /// Takes note of when listeners were last seen, where their records lag behind.
+    pub(crate) async fn record_seen(&self, now: Timestamp) {
+        let mut after = None;
+        loop {
+            let mut written = Vec::new();
+            let is_last = {
+                // Under the lock, so that nobody's record is written after it was removed.
+                let members = self.0.members.read();
+                let mut looked_at = 0;
+                for (lane, member) in members.after(after).take(SLICE) {
+                    (after, looked_at) = (Some(lane), looked_at + 1);
+                    if member.is_live() {
+                        member.see(now.as_ms());
+                    }
+                    if member.is_record_due() {
+                        let record = member.record(self.0.lane);
+                        let ticket = self.core().records.listeners.put(&record);
+                        written.push((ticket, record.seen_ms, member.clone()));
+                    }
+                }
+                looked_at < SLICE
+            };
+            for (ticket, seen_ms, member) in written {
+                // One that fails is due the next time.
+                if ticket.await.is_ok() {
+                    member.recorded(seen_ms);
+                }
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+}
+
+/// Runs all of them at once; how many went well.
+async fn count_ok(mut futures: Vec<BoxFuture<'_, Result<()>>>) -> usize {
+    let mut count = 0;
+    poll_fn(|context| {
+        futures.retain_mut(|future| match future.as_mut().poll(context) {
+            Poll::Pending => true,
+            Poll::Ready(result) => {
+                count += usize::from(result.is_ok());
+                false
+            }
+        });
+        if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    count
+}

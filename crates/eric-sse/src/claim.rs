@@ -1,0 +1,141 @@
+//! Lanes that are nobody's yet, or no longer: let go unless somebody keeps them.
+//!
+//! A channel or listener is made in steps (the engine, the record, the registry), and whoever asked may be gone after
+//! any of them. A [`Claim`] holds the lane in between; dropped, it takes back what was done. Where the engine has not
+//! answered yet, the rest waits in [`Strays`] for the next change, or the next round of expiry.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+
+use crate::error::Result;
+use crate::hub::HubCore;
+use crate::lane::{Lane, Retention};
+use crate::log::{BoxFuture, Ticket};
+
+/// Strays that are looked after at once.
+const STRAYS_SLICE: usize = 64;
+
+/// A lane that is let go, and forgotten, when this is dropped.
+pub(crate) struct Claim<'a> {
+    core: &'a Arc<HubCore>,
+    /// The lane of the listener's channel; none where this is a channel's own.
+    channel: Option<Lane>,
+    state: State,
+}
+
+enum State {
+    Asked(BoxFuture<'static, Result<Lane>>),
+    Open(Lane),
+    Settled,
+}
+
+impl<'a> Claim<'a> {
+    /// A new channel's lane.
+    pub(crate) fn open(core: &'a Arc<HubCore>, retention: Retention) -> Self {
+        look_after_strays(core);
+        let ticket = core.engine.open(retention);
+        Self { core, channel: None, state: State::Asked(Box::pin(ticket)) }
+    }
+
+    /// A new listener's lane.
+    pub(crate) fn join(core: &'a Arc<HubCore>, channel: Lane) -> Self {
+        look_after_strays(core);
+        let ticket = core.engine.join(channel);
+        let lane = async move { Ok(ticket.await?.lane) };
+        Self { core, channel: Some(channel), state: State::Asked(Box::pin(lane)) }
+    }
+
+    /// The lane of a listener that is on its way out.
+    pub(crate) fn of_listener(core: &'a Arc<HubCore>, channel: Lane, lane: Lane) -> Self {
+        Self { core, channel: Some(channel), state: State::Open(lane) }
+    }
+
+    /// The lane, once the engine has opened it.
+    pub(crate) async fn lane(&mut self) -> Result<Lane> {
+        let lane = match &mut self.state {
+            State::Asked(lane) => lane.await,
+            State::Open(lane) => return Ok(*lane),
+            State::Settled => unreachable!("a claim that is settled is gone"),
+        };
+        self.state = lane.as_ref().map_or(State::Settled, |lane| State::Open(*lane));
+        lane
+    }
+
+    /// The lane is somebody's from now on.
+    pub(crate) fn keep(mut self) {
+        self.state = State::Settled;
+    }
+
+    /// Lets the lane go, its record being gone already.
+    pub(crate) fn release(mut self) -> Ticket<()> {
+        match std::mem::replace(&mut self.state, State::Settled) {
+            State::Open(lane) => release(self.core, self.channel, lane),
+            State::Asked(_) | State::Settled => unreachable!("the lane that is let go was opened"),
+        }
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        match std::mem::replace(&mut self.state, State::Settled) {
+            State::Settled => {}
+            State::Open(lane) => {
+                // Ordered by the calls, also after a record that is still under way.
+                drop(match self.channel {
+                    None => self.core.records.channels.forget(lane),
+                    Some(channel) => self.core.records.listeners.forget(channel, lane),
+                });
+                drop(release(self.core, self.channel, lane));
+            }
+            State::Asked(lane) => self.core.strays.0.lock().push_back(Stray { channel: self.channel, lane }),
+        }
+    }
+}
+
+fn release(core: &HubCore, channel: Option<Lane>, lane: Lane) -> Ticket<()> {
+    match channel {
+        None => core.engine.close(lane),
+        Some(_) => core.engine.leave(lane),
+    }
+}
+
+/// Lanes that the engine was asked for by somebody who is gone. There are no more of them than requests that the
+/// engine has taken and not answered, which is for the engine to bound.
+#[derive(Default)]
+pub(crate) struct Strays(Mutex<VecDeque<Stray>>);
+
+struct Stray {
+    channel: Option<Lane>,
+    lane: BoxFuture<'static, Result<Lane>>,
+}
+
+/// Lets go of strays that the engine has answered since.
+pub(crate) fn look_after_strays(core: &HubCore) {
+    let mut strays: VecDeque<Stray> = {
+        let mut strays = core.strays.0.lock();
+        let some = strays.len().min(STRAYS_SLICE);
+        strays.drain(..some).collect()
+    };
+    strays.retain_mut(|stray| match stray.lane.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Pending => true,
+        Poll::Ready(lane) => {
+            if let Ok(lane) = lane {
+                drop(release(core, stray.channel, lane));
+            }
+            false
+        }
+    });
+    if !strays.is_empty() {
+        core.strays.0.lock().append(&mut strays);
+    }
+}
+
+impl fmt::Debug for Strays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Strays").field("count", &self.0.lock().len()).finish()
+    }
+}

@@ -1,0 +1,188 @@
+//! The seam to where a hub's records are: keys and values.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Bound;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{KV_KEY_BYTES_MAX, KV_VALUE_BYTES_MAX};
+use crate::log::{BoxFuture, Ticket};
+
+/// Keys and values that survive as long as the engine's entries do.
+///
+/// All methods may be called concurrently and from any thread, and none blocks on I/O. As in
+/// [`Log`](crate::log::Log), a change is *ordered when it is called* and *durable when its ticket resolves*: the order
+/// of calls is the order of changes, whatever keys they are of, and what survives a crash is everything up to some
+/// call. A read sees every change whose ticket had resolved when it was called; whether it sees those under way is
+/// open. Where a change fails nothing has changed; where the store cannot tell, it fails from then on.
+///
+/// The contract is checked by `eric-testkit`'s `kv_suite`.
+pub trait KvStore: fmt::Debug + Send + Sync {
+    /// The value of `key`; none where there is none.
+    fn fetch_one(&self, key: &str) -> BoxFuture<'_, Result<Option<Bytes>>>;
+
+    /// The first keys, in the order of their bytes, that begin with `prefix` and come after `after`, with their
+    /// values; at most `limit`. It may be fewer, to bound what is in memory: only an empty page says that there are
+    /// no more. `after` need not be a key that is there.
+    fn fetch_by_prefix(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(String, Bytes)>>>;
+
+    /// [`KvStore::fetch_by_prefix`] of all keys.
+    fn fetch_all(&self, after: Option<&str>, limit: usize) -> BoxFuture<'_, Result<Vec<(String, Bytes)>>> {
+        self.fetch_by_prefix("", after, limit)
+    }
+
+    /// Makes `value` the value of `key`, whether it had one or not.
+    ///
+    /// # Errors
+    /// As [`check`], and [`ErrorKind::Unavailable`], [`ErrorKind::NoSpace`].
+    fn upsert(&self, key: &str, value: Bytes) -> Ticket<()>;
+
+    /// Removes `key`; where it is not there nothing happens, and nothing is wrong.
+    fn delete(&self, key: &str) -> Ticket<()>;
+}
+
+/// Whether a store takes this key with this value: every store refuses what this does.
+///
+/// # Errors
+/// [`ErrorKind::InvalidValue`] where the key is empty, [`ErrorKind::TooLarge`] where it has more than
+/// [`KV_KEY_BYTES_MAX`] bytes or the value more than [`KV_VALUE_BYTES_MAX`].
+///
+/// ```
+/// use eric_sse::persist::kv::check;
+///
+/// assert!(check("channel/1", b"{}").is_ok());
+/// assert_eq!(check("", b"{}").unwrap_err().to_string(), "key is empty");
+/// ```
+pub fn check(key: &str, value: &[u8]) -> Result<()> {
+    if key.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidValue, "key is empty"));
+    }
+    let rows = [
+        ("key", key.len(), "kv_key_bytes_max", KV_KEY_BYTES_MAX),
+        ("value", value.len(), "kv_value_bytes_max", KV_VALUE_BYTES_MAX),
+    ];
+    for (what, bytes, name, max) in rows {
+        if bytes > max {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("{what} has {bytes} bytes, more than {name}={max}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Keys and values in memory: what [`MemoryEngine`](crate::engine::memory::MemoryEngine) is for entries.
+///
+/// ```
+/// use eric_sse::persist::{KvStore as _, MemoryKv};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let kv = MemoryKv::default();
+/// kv.upsert("b/1", "one".into()).await?;
+/// kv.upsert("a/1", "other".into()).await?;
+/// assert_eq!(kv.fetch_by_prefix("b/", None, 10).await?, [("b/1".to_owned(), "one".into())]);
+/// # Ok::<(), eric_sse::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Default)]
+pub struct MemoryKv(Mutex<BTreeMap<String, Bytes>>);
+
+impl KvStore for MemoryKv {
+    fn fetch_one(&self, key: &str) -> BoxFuture<'_, Result<Option<Bytes>>> {
+        Box::pin(std::future::ready(Ok(self.0.lock().get(key).cloned())))
+    }
+
+    fn fetch_by_prefix(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(String, Bytes)>>> {
+        let start = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let pairs = self.0.lock();
+        let page = pairs
+            .range::<str, _>((start, Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .take(limit)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        Box::pin(std::future::ready(Ok(page)))
+    }
+
+    fn upsert(&self, key: &str, value: Bytes) -> Ticket<()> {
+        Ticket::ready(check(key, &value).map(|()| {
+            self.0.lock().insert(key.to_owned(), value);
+        }))
+    }
+
+    fn delete(&self, key: &str) -> Ticket<()> {
+        self.0.lock().remove(key);
+        Ticket::ready(Ok(()))
+    }
+}
+
+impl fmt::Debug for MemoryKv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryKv").field("keys", &self.0.lock().len()).finish()
+    }
+}
+
+/// Pairs that are fetched at once when all are gone through.
+const PAGE_PAIRS: usize = 1_000;
+
+/// Hands every pair below `prefix` to `take`, in the order of keys, page by page.
+pub(crate) async fn each(
+    kv: &dyn KvStore,
+    prefix: &str,
+    mut take: impl FnMut(&str, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = kv.fetch_by_prefix(prefix, after.as_deref(), PAGE_PAIRS).await?;
+        for (key, value) in &page {
+            take(key, value)?;
+        }
+        let Some((last, _)) = page.into_iter().next_back() else { return Ok(()) };
+        assert!(after.is_none_or(|after| after < last), "pages go forward");
+        after = Some(last);
+    }
+}
+
+/// Where a hub that remembers nothing writes: nothing is kept, and everything went well.
+#[derive(Debug)]
+pub(crate) struct Forgetful;
+
+impl KvStore for Forgetful {
+    fn fetch_one(&self, _: &str) -> BoxFuture<'_, Result<Option<Bytes>>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn fetch_by_prefix(
+        &self,
+        _: &str,
+        _: Option<&str>,
+        _: usize,
+    ) -> BoxFuture<'_, Result<Vec<(String, Bytes)>>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn upsert(&self, _: &str, _: Bytes) -> Ticket<()> {
+        Ticket::ready(Ok(()))
+    }
+
+    fn delete(&self, _: &str) -> Ticket<()> {
+        Ticket::ready(Ok(()))
+    }
+}
