@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
     pub(crate) spares: Mutex<Vec<Spare>>,
     pub(crate) spares_named: AtomicU64,
+    /// Held while a spare is made.
+    pub(crate) making_spare: Mutex<()>,
     /// Segments out of use whose files are still there.
     pub(crate) retired: Mutex<Vec<(u64, Segment)>>,
     /// The new file of segments that are being rewritten.
@@ -53,6 +55,7 @@ impl Shared {
             state: Mutex::new(state),
             spares: Mutex::default(),
             spares_named: AtomicU64::new(0),
+            making_spare: Mutex::default(),
             retired: Mutex::default(),
             rewriting: Mutex::default(),
             asked: Condvar::new(),

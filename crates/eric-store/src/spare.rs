@@ -48,6 +48,8 @@ impl Shared {
 
     /// A file of at least `needed` bytes.
     pub(crate) fn take_spare(&self, needed: u64) -> io::Result<Spare> {
+        // One that is being made is waited for.
+        let _making = self.making_spare.lock();
         let found = {
             let mut spares = self.spares.lock();
             let fits = spares.iter().position(|spare| spare.size >= needed);
@@ -75,6 +77,7 @@ impl Shared {
 
     /// Makes a spare ahead of time, if none is there. Where there is no room that is no harm yet.
     pub(crate) fn prepare_spare(&self) -> io::Result<()> {
+        let _making = self.making_spare.lock();
         if !self.spares.lock().is_empty() {
             return Ok(());
         }

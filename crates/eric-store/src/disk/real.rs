@@ -12,8 +12,9 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{Disk, DiskFile};
 
-/// Bytes that are written at once to fill a new file.
-const ZEROS: [u8; 256 * 1024] = [0; 256 * 1024];
+/// Bytes that are written and synced at once to fill a new file: few enough that the log, which is synced at the same
+/// time, does not wait for long.
+const ZEROS: [u8; 1024 * 1024] = [0; 1024 * 1024];
 
 /// A directory of the file system, held against everybody else by a lock.
 #[derive(Debug)]
@@ -112,6 +113,7 @@ fn fill(file: &File, len: u64) -> io::Result<()> {
     while at < len {
         let piece = (len - at).min(ZEROS.len() as u64);
         file.write_all_at(&ZEROS[..usize::try_from(piece).expect("a piece is small")], at)?;
+        file.sync_data()?;
         at += piece;
     }
     file.sync_all()
