@@ -121,7 +121,7 @@ impl Engine {
     /// Makes everything durable and ends it.
     pub(crate) fn close(self) {
         if let Self::File(store) = self {
-            store.close();
+            store.shut_down();
         }
     }
 }

@@ -11,6 +11,9 @@ mod checkpoint;
 mod damage;
 mod disk;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod open;
 mod places;

@@ -129,6 +129,9 @@ pub(crate) fn recover(
             recovered.take_entries(*number, record, next, now_ms)
         })?;
     }
+    if recovered.lanes.find_impossible().is_some() {
+        return Err(Damage::new(last, end.at, "listeners have finished what never was").into());
+    }
     Ok(recovered)
 }
 

@@ -140,7 +140,7 @@ impl Store {
 
     /// Makes everything that waits durable and ends. Later changes are refused; what is kept can still be read from
     /// the machine's cache. Dropping the store does the same.
-    pub fn close(&self) {
+    pub fn shut_down(&self) {
         self.shared.begin_closing();
         match &self.run {
             Run::Threads { threads, .. } => {
@@ -202,7 +202,7 @@ fn cannot_open(path: &Path, error: std::io::Error) -> Error {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.close();
+        self.shut_down();
         if let Run::Steps(writer) = &self.run {
             writer.lock().close();
         }

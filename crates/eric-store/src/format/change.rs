@@ -208,13 +208,13 @@ impl<'a> Change<'a> {
         let change = match kind {
             kind::OPENED => Self::Opened {
                 epoch: read_epoch(r)?,
-                opening: r.varint()?,
+                opening: r.number()?,
                 is_synced: match r.byte()? {
                     0 => false,
                     1 => true,
                     _ => return Err(Malformed("a durability is neither os nor fsync")),
                 },
-                at_ms: r.varint()?,
+                at_ms: r.number()?,
             },
             kind::CLOSED => Self::Closed,
             kind::SEALED => Self::Sealed,
@@ -224,8 +224,8 @@ impl<'a> Change<'a> {
             kind::LANE_CLOSED => Self::LaneClosed(read_lane(r)?),
             kind::JOINED => {
                 let (lane, channel) = (read_lane(r)?, read_lane(r)?);
-                let joined = Joined { lane, floor: Offset::new(r.varint()?) };
-                Self::Joined { channel, joined, channel_finished: r.varint()? }
+                let joined = Joined { lane, floor: Offset::new(r.number()?) };
+                Self::Joined { channel, joined, channel_finished: r.number()? }
             }
             kind::LEFT => Self::Left(read_lane(r)?),
             kind::MOVED => Self::Moved(all(r, read_moved)?),
@@ -237,9 +237,9 @@ impl<'a> Change<'a> {
             kind::CHECKPOINT_BEGUN => Self::CheckpointBegun {
                 counters: Counters {
                     epoch: read_epoch(r)?,
-                    tail: Offset::new(r.varint()?),
-                    lanes_opened: r.varint()?,
-                    opening: r.varint()?,
+                    tail: Offset::new(r.number()?),
+                    lanes_opened: r.number()?,
+                    opening: r.number()?,
                 },
                 segments: read_numbers(r)?,
             },
@@ -253,7 +253,7 @@ impl<'a> Change<'a> {
             kind::CHECKPOINT_ENDED => Self::CheckpointEnded,
             kind::KEPT => Self::Kept(r.rest()),
             kind::KEYS => Self::Keys(all(r, read_key)?),
-            kind::RELEASED => Self::Released(all(r, |r| r.varint())?),
+            kind::RELEASED => Self::Released(all(r, |r| r.number())?),
             _ => return Err(Malformed("a record is of a kind that this version does not know")),
         };
         reader.end()?;
@@ -271,24 +271,24 @@ fn all<'a, T>(reader: &mut Reader<'a>, read: impl Fn(&mut Reader<'a>) -> Decoded
 }
 
 fn read_lane(reader: &mut Reader<'_>) -> Decoded<Lane> {
-    reader.varint().map(Lane::new)
+    reader.number().map(Lane::new)
 }
 
 fn read_moved(reader: &mut Reader<'_>) -> Decoded<Moved> {
     Ok(Moved {
         listener: read_lane(reader)?,
         channel: Lane::new(0),
-        to: Offset::new(reader.varint()?),
-        finished: reader.varint()?,
-        channel_finished: reader.varint()?,
+        to: Offset::new(reader.number()?),
+        finished: reader.number()?,
+        channel_finished: reader.number()?,
     })
 }
 
 fn read_key(reader: &mut Reader<'_>) -> Decoded<UsedKey> {
     Ok(UsedKey {
         lane: read_lane(reader)?,
-        offset: Offset::new(reader.varint()?),
-        used_ms: reader.varint()?,
+        offset: Offset::new(reader.number()?),
+        used_ms: reader.number()?,
         digest: reader.u128()?,
         key: reader.text()?.parse().map_err(|_| Malformed("a key is none"))?,
     })
@@ -308,7 +308,7 @@ fn read_numbers(reader: &mut Reader<'_>) -> Decoded<Vec<u64>> {
     let count = reader.count()?;
     let mut before: u64 = 0;
     let number = |_| {
-        before = before.checked_add(reader.varint()?).ok_or(Malformed("a number has more than 64 bits"))?;
+        before = before.checked_add(reader.number()?).ok_or(Malformed("a number has more than 64 bits"))?;
         Ok(before)
     };
     (0..count).map(number).collect()
@@ -335,6 +335,10 @@ mod tests {
         })
     }
 
+    fn numbers() -> impl Strategy<Value = [u64; 7]> {
+        prop::array::uniform7(0_u64..1 << 62)
+    }
+
     fn runs() -> impl Strategy<Value = Vec<(u64, u64)>> {
         prop::collection::vec((1_u64..1 << 40, 0_u64..1 << 40), 1..5).prop_map(|gaps| {
             let mut end = 0;
@@ -357,7 +361,7 @@ mod tests {
     }
 
     fn listener() -> impl Strategy<Value = ListenerState> {
-        (any::<[u64; 7]>(), prop::option::of("[a-z0-9]{1,16}"), trimmed()).prop_map(
+        (numbers(), prop::option::of("[a-z0-9]{1,16}"), trimmed()).prop_map(
             |([lane, channel, floor, floor_rank, cursor, finished, channel_finished], stale, trimmed)| {
                 ListenerState {
                     lane: Lane::new(lane),
@@ -385,12 +389,12 @@ mod tests {
     proptest! {
         #[test]
         fn every_kind_survives(
-            numbers in any::<[u64; 4]>(),
+            numbers in prop::array::uniform4(0_u64..1 << 62),
             retention in retention(),
             trimmed in trimmed(),
             listener in listener(),
             runs in runs(),
-            mut segments in any::<Vec<u64>>(),
+            mut segments in prop::collection::vec(0_u64..1 << 62, 0..9),
             (text, value) in any::<(String, Vec<u8>)>(),
             key in "[a-z]{1,256}",
             digest in any::<u128>(),

@@ -7,6 +7,9 @@ pub(crate) struct Malformed(pub(crate) &'static str);
 
 pub(crate) type Decoded<T> = Result<T, Malformed>;
 
+/// What offsets, lanes and counts stay below.
+const NUMBER_MAX: u64 = 1 << 62;
+
 /// Appends a varint.
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -79,6 +82,12 @@ impl<'a> Reader<'a> {
             }
         }
         Err(Malformed("a number has more than ten bytes"))
+    }
+
+    /// A varint that is an offset, a lane, or counts something: below 2^62, so that adding to it never overflows.
+    pub(crate) fn number(&mut self) -> Decoded<u64> {
+        let number = self.varint()?;
+        if number < NUMBER_MAX { Ok(number) } else { Err(Malformed("a number is too large")) }
     }
 
     /// A varint that counts things of at least one byte each that follow, or are to be kept in memory.

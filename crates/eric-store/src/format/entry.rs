@@ -87,7 +87,7 @@ impl<'a> RawEntry<'a> {
         {
             return Err(Malformed("an entry has something that this version does not know"));
         }
-        let (offset, lane, taken_ms) = (reader.varint()?, reader.varint()?, reader.varint()?);
+        let (offset, lane, taken_ms) = (reader.number()?, reader.number()?, reader.number()?);
         let kind = reader.text()?;
         let mut text = |flag: u8| (flags & flag != 0).then(|| reader.text()).transpose();
         let (key, id, sender) = (text(HAS_KEY)?, text(HAS_ID | ID_IS_KEY)?, text(HAS_SENDER)?);
@@ -172,7 +172,7 @@ mod tests {
         fn entries_survive_and_no_turned_bit_does(
             message in message(),
             key in prop::option::of("[a-z]{1,256}"),
-            (offset, lane, taken_ms) in any::<(u64, u64, u64)>(),
+            (offset, lane, taken_ms) in (0_u64..1 << 62, 0_u64..1 << 62, 0_u64..1 << 62),
             bit in any::<prop::sample::Index>(),
         ) {
             let epoch: Epoch = "e1".parse().unwrap();

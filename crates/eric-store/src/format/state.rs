@@ -55,7 +55,7 @@ pub(crate) fn read_runs(reader: &mut Reader<'_>) -> Decoded<Vec<(u64, u64)>> {
     let mut runs = Vec::with_capacity(count);
     let mut end: u64 = 0;
     for _ in 0..count {
-        let (gap, more) = (reader.varint()?, reader.varint()?);
+        let (gap, more) = (reader.number()?, reader.number()?);
         let first = end.checked_add(gap).filter(|first| *first > end);
         let run = first.and_then(|first| Some((first, first.checked_add(more)?)));
         let run = run.ok_or(Malformed("stretches of offsets do not grow"))?;
@@ -73,7 +73,7 @@ fn put_trimmed(out: &mut Vec<u8>, trimmed: &TrimmedState) {
 }
 
 fn read_trimmed(reader: &mut Reader<'_>) -> Decoded<TrimmedState> {
-    let (total, first, to) = (reader.varint()?, reader.varint()?, reader.varint()?);
+    let (total, first, to) = (reader.number()?, reader.number()?, reader.number()?);
     let runs = read_runs(reader)?;
     let in_runs =
         runs.iter().try_fold(0_u64, |sum, (first, last)| sum.checked_add((last - first).checked_add(1)?));
@@ -95,7 +95,7 @@ pub(crate) fn put_channel(out: &mut Vec<u8>, state: &ChannelState) {
 
 pub(crate) fn read_channel(reader: &mut Reader<'_>) -> Decoded<ChannelState> {
     Ok(ChannelState {
-        lane: Lane::new(reader.varint()?),
+        lane: Lane::new(reader.number()?),
         retention: read_retention(reader)?,
         trimmed: read_trimmed(reader)?,
     })
@@ -122,13 +122,13 @@ pub(crate) fn put_listener(out: &mut Vec<u8>, state: &ListenerState) {
 }
 
 pub(crate) fn read_listener(reader: &mut Reader<'_>) -> Decoded<ListenerState> {
-    let (lane, channel) = (Lane::new(reader.varint()?), Lane::new(reader.varint()?));
-    let (floor, floor_rank) = (Offset::new(reader.varint()?), reader.varint()?);
-    let (cursor, finished) = (Offset::new(reader.varint()?), reader.varint()?);
-    let channel_finished = reader.varint()?;
+    let (lane, channel) = (Lane::new(reader.number()?), Lane::new(reader.number()?));
+    let (floor, floor_rank) = (Offset::new(reader.number()?), reader.number()?);
+    let (cursor, finished) = (Offset::new(reader.number()?), reader.number()?);
+    let channel_finished = reader.number()?;
     let stale = match reader.byte()? {
         0 => None,
-        IS_STALE => Some(Position { epoch: read_epoch(reader)?, offset: Offset::new(reader.varint()?) }),
+        IS_STALE => Some(Position { epoch: read_epoch(reader)?, offset: Offset::new(reader.number()?) }),
         _ => return Err(Malformed("a listener has something that this version does not know")),
     };
     let trimmed = read_trimmed(reader)?;

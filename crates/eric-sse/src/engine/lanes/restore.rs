@@ -109,8 +109,12 @@ impl<S: Shelf> Lanes<S> {
     pub fn restore_listener(&mut self, state: &ListenerState) -> bool {
         self.lanes_opened = self.lanes_opened.max(state.lane.get());
         let Some(channel) = self.channels.get_mut(&state.channel) else { return false };
-        if let Some(before) = self.listeners.get(&state.lane) {
-            channel.readers.depart(state.lane, before.cursor);
+        match self.listeners.get(&state.lane) {
+            Some(before) if before.channel != state.channel => return false,
+            Some(before) => {
+                channel.readers.depart(state.lane, before.cursor);
+            }
+            None => {}
         }
         channel.listeners.insert(state.lane);
         channel.readers.arrive(state.lane, state.cursor, state.channel_finished);
@@ -193,6 +197,22 @@ impl<S: Shelf> Lanes<S> {
     pub fn restore_tail(&mut self, tail: Offset) {
         self.tail = self.tail.max(tail);
         self.shown = self.tail;
+    }
+
+    /// A lane whose state cannot be: a listener that finished more than there ever was, or stands where nothing is
+    /// yet. None of what an engine wrote down is like that.
+    pub fn find_impossible(&self) -> Option<Lane> {
+        let is_impossible = |(lane, listener): (&Lane, &ListenerLane<S>)| {
+            let channel = self.channels.get(&listener.channel)?;
+            let is_possible = !self.channels.contains_key(lane)
+                && listener.finished <= listener.keep.total()
+                && listener.floor_rank <= channel.keep.total()
+                && channel.readers.rank(*lane, listener.cursor) <= channel.keep.total()
+                && listener.floor <= listener.cursor
+                && listener.cursor <= self.tail;
+            (!is_possible).then_some(*lane)
+        };
+        self.listeners.iter().find_map(is_impossible)
     }
 
     /// Ends the epoch: every cursor stays where it is for its listener to see, and starts again at the floor.
