@@ -26,6 +26,9 @@ use crate::state::{State, stopped};
 /// Bytes at the end of a segment that are kept for what says that it ends.
 const SEAL_BYTES: u32 = RECORD_OVERHEAD_BYTES as u32;
 
+/// A change that was given back, and why.
+pub(crate) type Refusal = Box<(Request, Error)>;
+
 /// The segment that is written to.
 #[derive(Debug)]
 pub(crate) struct Current {
@@ -121,7 +124,7 @@ impl End {
     }
 
     /// Lets a change wait; the error says why it may not.
-    fn wait(&mut self, request: Request) -> std::result::Result<(), (Request, Error)> {
+    fn wait(&mut self, request: Request) -> std::result::Result<(), Refusal> {
         let bytes = request.bytes();
         let limit = if self.inbox.len() >= STORE_WAITING_MAX {
             format!("store_waiting_max={STORE_WAITING_MAX}")
@@ -133,30 +136,27 @@ impl End {
             return Ok(());
         };
         let text = format!("the disk does not keep up: {limit} is reached; try again");
-        Err((request, Error::new(ErrorKind::Unavailable, text)))
+        Err(Box::new((request, Error::new(ErrorKind::Unavailable, text))))
     }
 }
 
 impl State {
     /// Takes a change: plans it, or lets it wait. Where it may do neither, it is given back with the reason.
-    pub(crate) fn take(
-        &mut self,
-        request: Request,
-        now_ms: u64,
-    ) -> std::result::Result<(), (Request, Error)> {
+    pub(crate) fn take(&mut self, request: Request, now_ms: u64) -> std::result::Result<(), Refusal> {
         if let Some(why) = &self.stopped {
             let error = stopped(why);
-            return Err((request, error));
+            return Err(Box::new((request, error)));
         }
         if self.is_closing {
-            return Err((request, Error::new(ErrorKind::Unavailable, "the store is closing")));
+            let error = Error::new(ErrorKind::Unavailable, "the store is closing");
+            return Err(Box::new((request, error)));
         }
         if request.room() > STORE_RECORD_BYTES_MAX {
             let text = format!(
                 "a batch of {} bytes on the disk is more than store_record_bytes_max={STORE_RECORD_BYTES_MAX}",
                 request.room()
             );
-            return Err((request, Error::new(ErrorKind::TooLarge, text)));
+            return Err(Box::new((request, Error::new(ErrorKind::TooLarge, text))));
         }
         if !self.end.has_waiting() && self.fits(&request) {
             self.apply(request, now_ms);

@@ -98,12 +98,12 @@ impl Fetch {
     }
 
     /// The page, if no disk has to be waited for.
-    pub(crate) fn from_cache(&self) -> Result<Option<Page>> {
+    pub(crate) fn read_cached(&self) -> Result<Option<Page>> {
         self.read(|file, buffer, at| file.read_if_cached(buffer, at))
     }
 
     /// The page; blocks.
-    pub(crate) fn from_disk(&self) -> Result<Page> {
+    pub(crate) fn read_disk(&self) -> Result<Page> {
         let page = self.read(|file, buffer, at| file.read(buffer, at).map(|()| true))?;
         Ok(page.expect("it was read"))
     }

@@ -259,13 +259,18 @@ impl Replay {
             }
             Change::Left(lane) => return self.lanes.leave(lane).is_some(),
             Change::Moved(cursors) => {
-                return cursors.iter().fold(true, |known, moved| self.lanes.restore_moved(moved) && known);
+                let mut is_known = true;
+                for moved in &cursors {
+                    is_known &= self.lanes.restore_moved(moved);
+                }
+                return is_known;
             }
             Change::Trimmed(trims) => {
-                let restore = |known, trim: &crate::format::change::Trim| {
-                    self.lanes.restore_trimmed(trim.lane, &trim.runs) && known
-                };
-                return trims.iter().fold(true, restore);
+                let mut is_known = true;
+                for trim in &trims {
+                    is_known &= self.lanes.restore_trimmed(trim.lane, &trim.runs);
+                }
+                return is_known;
             }
             Change::Upserted(key, value) => {
                 self.values.insert(key.to_owned(), Bytes::copy_from_slice(value));

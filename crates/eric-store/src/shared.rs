@@ -84,7 +84,8 @@ impl Shared {
         if is_writer_waiting {
             self.asked.notify_one();
         }
-        if let Err((request, error)) = outcome {
+        if let Err(refusal) = outcome {
+            let (request, error) = *refusal;
             request.refuse(error);
         }
     }

@@ -255,8 +255,8 @@ impl Log for Store {
         Box::pin(async move {
             let fetch = self.shared.find(lane, after, budget)?;
             match &self.run {
-                Run::Steps(_) => fetch.from_disk(),
-                Run::Threads { reads, .. } => match fetch.from_cache()? {
+                Run::Steps(_) => fetch.read_disk(),
+                Run::Threads { reads, .. } => match fetch.read_cached()? {
                     Some(page) => Ok(page),
                     None => reads.page(fetch).await,
                 },

@@ -128,7 +128,7 @@ impl Reads {
                     self.arrived.wait(&mut jobs);
                 }
             };
-            let _ = sender.send(fetch.from_disk());
+            let _ = sender.send(fetch.read_disk());
         }
     }
 

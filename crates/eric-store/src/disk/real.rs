@@ -14,7 +14,7 @@ use super::{Disk, DiskFile};
 
 /// Bytes that are written and synced at once to fill a new file: few enough that the log, which is synced at the same
 /// time, does not wait for long.
-const ZEROS: [u8; 1024 * 1024] = [0; 1024 * 1024];
+static ZEROS: [u8; 1024 * 1024] = [0; 1024 * 1024];
 
 /// A directory of the file system, held against everybody else by a lock.
 #[derive(Debug)]

@@ -94,9 +94,8 @@ fn act(world: &mut World, draw: &mut Draw, random: &mut Rng) -> Checked<usize> {
     let mut changes = vec![draw.change(&world.planned)];
     while changes.len() < together && matches!(changes[0], Change::Submit(..)) {
         // Changes that are asked for together are such as do not depend on each other's outcome.
-        match draw.change(&world.planned) {
-            more @ (Change::Submit(..) | Change::Upsert(..)) => changes.push(more),
-            _ => {}
+        if let more @ (Change::Submit(..) | Change::Upsert(..)) = draw.change(&world.planned) {
+            changes.push(more);
         }
     }
     let asked = changes.len();
