@@ -32,7 +32,7 @@ pub(crate) async fn run(base: &Path) -> anyhow::Result<()> {
     println!(
         "in flight   appends/s       raw  ratio (each round)                          group  fdatasync   answer p50    p99.9  CPU/append"
     );
-    for in_flight in [1, 16, 256] {
+    for in_flight in std::env::var("IN_FLIGHT").map_or(vec![1, 16, 256], |text| text.split(',').filter_map(|n| n.parse().ok()).collect()) {
         one(base, in_flight).await?;
     }
     Ok(())
@@ -46,7 +46,8 @@ async fn one(base: &Path, in_flight: usize) -> anyhow::Result<()> {
     let mut raw = Raw::new(other.path())?;
     let mut lanes = Vec::new();
     for _ in 0..64 {
-        lanes.push(store.open(roomy()).await?);
+        let kept = std::env::var("KEPT").ok().and_then(|n| n.parse().ok()).unwrap_or(1 << 40);
+        lanes.push(store.open(eric_sse::lane::Retention { max_messages: kept, ..roomy() }).await?);
     }
     let (lanes, messages) = (Arc::new(lanes), Arc::new(messages()));
     let (mut rates, mut raws, mut ratios, mut syncs, mut answers) = (vec![], vec![], vec![], vec![], vec![]);

@@ -17,6 +17,8 @@ pub(crate) struct Group {
     pub(crate) start: Spot,
     /// Where the segment is synced up to.
     pub(crate) durable: u32,
+    /// Bytes of the segment.
+    pub(crate) size: u32,
     pub(crate) answers: Vec<Answer>,
     pub(crate) told: Vec<Told>,
     /// Lanes whose rules are to be looked at.
@@ -43,6 +45,7 @@ impl Group {
             bytes,
             start,
             durable,
+            size: 0,
             answers: Vec::new(),
             told: Vec::new(),
             due: Vec::new(),

@@ -24,6 +24,8 @@ use crate::state::State;
 
 /// Bytes of a record of a rewritten segment, about.
 const RECORD_BYTES: usize = 1 << 20;
+/// A segment of which less than this part is alive is rewritten even where most of what there is is alive.
+const WORTH_WITHOUT_NEED: u64 = 8;
 /// Small neighbours that are worth one file.
 const NEIGHBOURS: usize = 4;
 
@@ -173,9 +175,13 @@ fn choose(state: &mut State, now_ms: u64, settings: &crate::settings::StoreSetti
         .iter()
         .filter(|(number, segment)| *number < state.checkpoint && is_alive(segment))
         .collect();
+    let all: u64 = old.iter().map(|(_, segment)| segment.size).sum();
+    let all_useful: u64 = old.iter().map(|(_, segment)| useful(segment)).sum();
+    // Where old entries go one after the other, what is half dead will be dead soon: there it is not worth it.
+    let worth = if all_useful < all / 2 { 2 } else { WORTH_WITHOUT_NEED };
     let is_wasteful = |segment: &Segment| {
         let useful = useful(segment);
-        useful < segment.size / 2 && segment.size - useful >= settings.segment_bytes_min / 2
+        useful < segment.size / worth && segment.size - useful >= settings.segment_bytes_min / 2
     };
     let run_from = |first: usize, belongs: &dyn Fn(&Segment) -> bool| {
         let mut sum = 0;

@@ -10,6 +10,7 @@ use crate::format::segment::{HEAD_BYTES, Head};
 use crate::plan::Current;
 use crate::segments::{Segment, name_of};
 use crate::shared::Shared;
+use crate::writer::PAGE_BYTES;
 
 /// What the name of a spare begins with.
 pub(crate) const SPARE_PREFIX: &str = "spare-";
@@ -93,7 +94,10 @@ impl Shared {
     pub(crate) fn begin_segment(&self, spare: Spare, number: u64) -> io::Result<()> {
         let Spare { name, file, size } = spare;
         let head = Head { number, store: self.number, is_rewritten: false };
-        file.write(&head.encode(), 0)?;
+        // A whole page, which nobody has to read from the disk then.
+        let mut page = head.encode().to_vec();
+        page.resize(usize::try_from(size.min(u64::from(PAGE_BYTES))).expect("a page is small"), 0);
+        file.write(&page, 0)?;
         file.sync()?;
         self.disk.rename(&name, &name_of(number))?;
         self.disk.sync_names()?;

@@ -20,6 +20,9 @@ use crate::shared::Shared;
 use crate::spare::is_full;
 use crate::state::State;
 
+/// What the machine's cache is made of.
+pub(crate) const PAGE_BYTES: u32 = 4096;
+
 /// What came of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
@@ -84,6 +87,7 @@ impl Writer {
         let next = Group::new(buffer, state.end.group.start, state.end.group.durable);
         let mut group = std::mem::replace(&mut state.end.group, next);
         group.tail = tail;
+        group.size = state.end.current.size.max(group.end().at);
         state.end.go_to(group.end().at);
         group
     }
@@ -100,7 +104,7 @@ impl Writer {
         if self.shared.is_planted(Sabotage::AnswerEarly) {
             group.answers.drain(..).for_each(Answer::give);
         }
-        if let Err(error) = self.write(&group, file, rewrite.is_some()) {
+        if let Err(error) = self.write(&mut group, file, rewrite.is_some()) {
             self.shared.stop(&format!("the log could not be written: {error}"));
             self.withhold(group);
             return;
@@ -145,9 +149,15 @@ impl Writer {
     }
 
     /// Writes a group, and syncs it where that is promised or `must_sync`.
-    fn write(&mut self, group: &Group, file: &dyn DiskFile, must_sync: bool) -> io::Result<()> {
+    fn write(&mut self, group: &mut Group, file: &dyn DiskFile, must_sync: bool) -> io::Result<()> {
         if !group.bytes.is_empty() {
-            file.write(&group.bytes, u64::from(group.start.at))?;
+            // Zeros up to the end of the page, which nobody has to read from the disk then.
+            let len = group.bytes.len();
+            let padding = group.end().at.next_multiple_of(PAGE_BYTES).min(group.size) - group.end().at;
+            group.bytes.resize(len + padding as usize, 0);
+            let written = file.write(&group.bytes, u64::from(group.start.at));
+            group.bytes.truncate(len);
+            written?;
         }
         let syncs = self.shared.syncs() && !group.bytes.is_empty();
         if must_sync || (syncs && !self.shared.is_planted(Sabotage::SkipSync)) {
@@ -200,8 +210,8 @@ impl Writer {
     pub(crate) fn roll(&mut self, room: usize) -> io::Result<()> {
         let needed = room as u64 * 8 / 7 + 4096;
         let spare = self.shared.take_spare(needed)?;
-        let (seal, file) = self.plan_last(|state| state.end.group.put(&Change::Sealed));
-        self.write(&seal, &*file, true)?;
+        let (mut seal, file) = self.plan_last(|state| state.end.group.put(&Change::Sealed));
+        self.write(&mut seal, &*file, true)?;
         self.shared.begin_segment(spare, seal.start.segment + 1)?;
         self.shared.wake_housekeeper();
         Ok(())
@@ -209,8 +219,8 @@ impl Writer {
 
     /// Writes what is planned and syncs it; for what opens and closes the store.
     pub(crate) fn write_planned(&mut self) -> io::Result<()> {
-        let (group, file) = self.plan_last(|_| ());
-        self.write(&group, &*file, true)
+        let (mut group, file) = self.plan_last(|_| ());
+        self.write(&mut group, &*file, true)
     }
 
     /// Plans what the group ends with, and takes it, with the file that it goes to.
@@ -243,13 +253,13 @@ impl Writer {
         }
         if is_noted {
             let now_ms = self.shared.clock.now().as_ms();
-            let (group, file) = self.plan_last(|state| {
+            let (mut group, file) = self.plan_last(|state| {
                 state.plan_notes(now_ms, true);
                 if state.end.room(false) > 0 {
                     state.end.group.put(&Change::Closed);
                 }
             });
-            written = self.write(&group, &*file, true);
+            written = self.write(&mut group, &*file, true);
         }
         if let Err(error) = written {
             self.shared.stop(&format!("the log could not be closed: {error}"));

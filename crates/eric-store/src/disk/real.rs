@@ -7,14 +7,16 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{Disk, DiskFile};
 
-/// Bytes that are written and synced at once to fill a new file: few enough that the log, which is synced at the same
-/// time, does not wait for long.
-static ZEROS: [u8; 1024 * 1024] = [0; 1024 * 1024];
+/// Bytes that are written at once to fill a new file: few enough that the log, which is synced at the same time, does
+/// not wait for long.
+const FILL_BYTES: usize = 1024 * 1024;
+/// What addresses and lengths are multiples of where the machine's cache is passed by.
+const DIRECT_ALIGNMENT: usize = 4096;
 
 /// A directory of the file system, held against everybody else by a lock.
 #[derive(Debug)]
@@ -74,7 +76,7 @@ impl Disk for RealDisk {
         let path = self.at(name);
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        if let Err(error) = fill(&file, len) {
+        if let Err(error) = fill(&file, &path, len) {
             let _ = fs::remove_file(&path);
             return Err(error);
         }
@@ -100,7 +102,9 @@ impl Disk for RealDisk {
 }
 
 /// Allocates `len` bytes and writes them.
-fn fill(file: &File, len: u64) -> io::Result<()> {
+///
+/// Where the file system lets it, past the machine's cache: the zeros are never read, and would push out what is.
+fn fill(file: &File, path: &Path, len: u64) -> io::Result<()> {
     if len == 0 {
         return Ok(());
     }
@@ -109,12 +113,21 @@ fn fill(file: &File, len: u64) -> io::Result<()> {
         Ok(()) | Err(Errno::OPNOTSUPP) => {}
         Err(error) => return Err(error.into()),
     }
+    let flags = i32::try_from(OFlags::DIRECT.bits()).expect("a flag of the system");
+    let direct = OpenOptions::new().write(true).custom_flags(flags).open(path).ok();
+    let buffer = vec![0; FILL_BYTES + DIRECT_ALIGNMENT];
+    let zeros = &buffer[buffer.as_ptr().align_offset(DIRECT_ALIGNMENT)..][..FILL_BYTES];
     let mut at = 0;
     while at < len {
-        let piece = (len - at).min(ZEROS.len() as u64);
-        file.write_all_at(&ZEROS[..usize::try_from(piece).expect("a piece is small")], at)?;
-        file.sync_data()?;
-        at += piece;
+        let piece = &zeros[..usize::try_from((len - at).min(FILL_BYTES as u64)).expect("a piece is small")];
+        let is_aligned = piece.len().is_multiple_of(DIRECT_ALIGNMENT);
+        let is_written =
+            direct.as_ref().is_some_and(|file| is_aligned && file.write_all_at(piece, at).is_ok());
+        if !is_written {
+            file.write_all_at(piece, at)?;
+            file.sync_data()?;
+        }
+        at += piece.len() as u64;
     }
     file.sync_all()
 }

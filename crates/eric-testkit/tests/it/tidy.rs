@@ -85,9 +85,12 @@ fn every_limit_is_named_by_a_test() {
     assert!(names.len() > 25, "the limits were found");
     let tests: Vec<&str> = sources
         .iter()
-        .filter_map(|(name, text)| match name.contains("/tests/") || name.contains("testkit/src/suite") || name.contains("kv_suite") {
-            true => Some(text.as_str()),
-            false => text.split_once("#[cfg(test)]").map(|(_, tests)| tests),
+        .filter_map(|(name, text)| {
+            match name.contains("/tests/") || name.contains("testkit/src/suite") || name.contains("kv_suite")
+            {
+                true => Some(text.as_str()),
+                false => text.split_once("#[cfg(test)]").map(|(_, tests)| tests),
+            }
         })
         .collect();
     let untested = names.into_iter().filter(|name| !tests.iter().any(|text| text.contains(name)));
@@ -118,7 +121,10 @@ fn nobody_imports_what_it_must_not() {
         ),
         ("eric-protocol/", &["std::fs", "std::net", "tokio", "hyper", "axum", "eric_server"]),
         ("eric-client/", &["std::fs", "eric_server", "eric_sse::engine", "tokio::spawn"]),
-        ("eric-store/", &["std::net", "tokio::net", "tokio::fs", "tokio::spawn", "hyper", "axum", "eric_server"]),
+        (
+            "eric-store/",
+            &["std::net", "tokio::net", "tokio::fs", "tokio::spawn", "hyper", "axum", "eric_server"],
+        ),
         ("eric-server/", &["std::fs", "eric_sse::engine", "eric_sse::cursor", "MemoryEngine"]),
     ];
     let mut offences = Vec::new();
