@@ -32,7 +32,9 @@ pub(crate) async fn run(base: &Path) -> anyhow::Result<()> {
     println!(
         "in flight   appends/s       raw  ratio (each round)                          group  fdatasync   answer p50    p99.9  CPU/append"
     );
-    for in_flight in std::env::var("IN_FLIGHT").map_or(vec![1, 16, 256], |text| text.split(',').filter_map(|n| n.parse().ok()).collect()) {
+    for in_flight in std::env::var("IN_FLIGHT")
+        .map_or(vec![1, 16, 256], |text| text.split(',').filter_map(|n| n.parse().ok()).collect())
+    {
         one(base, in_flight).await?;
     }
     Ok(())

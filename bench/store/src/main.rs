@@ -3,6 +3,7 @@
 mod appends;
 mod disk;
 mod figures;
+mod http;
 mod reads;
 
 use std::path::PathBuf;
@@ -18,6 +19,10 @@ async fn main() -> anyhow::Result<()> {
     }
     if wants("appends") {
         appends::run(&base).await?;
+    }
+    if wants("http") {
+        let eric = std::env::var_os("ERIC").map_or_else(|| "target/release/eric".into(), PathBuf::from);
+        http::run(&base, &eric).await?;
     }
     if wants("catch-up") {
         reads::catch_up(&base).await?;

@@ -7,7 +7,9 @@ use std::time::Instant;
 use eric_sse::cursor::Cursors as _;
 use eric_sse::lane::Lane;
 use eric_sse::log::{Budget, Log as _, NewEntry};
-use eric_sse::{Message, Offset, SystemClock, Timestamp};
+use eric_sse::{
+    Channel, ChannelSettings, Hub, ListenerId, Message, Offset, ReadFrom, Subscribe, SystemClock, Timestamp,
+};
 use eric_store::{Store, StoreSettings};
 
 use crate::figures::{median, resident_bytes, roomy};
@@ -85,30 +87,57 @@ pub(crate) async fn catch_up(base: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Follows a listener from its floor to the tail, as a stream does; returns how many entries there were.
+async fn catch_up_with(hub: &Hub, channel: &Channel, id: &ListenerId) -> anyhow::Result<usize> {
+    let options = Subscribe { from: ReadFrom::Earliest, ..Subscribe::default() };
+    let mut subscription = channel.subscribe(id, options).await?;
+    let mut items = Vec::new();
+    while subscription.position().offset < hub.tail().offset {
+        subscription.next_items(&mut items).await?;
+    }
+    Ok(items.len())
+}
+
 /// A listener with 100 entries of its own among a million of others', beside one with 100 broadcasts.
 pub(crate) async fn own_entries(base: &Path) -> anyhow::Result<()> {
     let directory = tempfile::tempdir_in(base)?;
     let store = open(directory.path())?;
-    let channel = store.open(roomy()).await?;
+    let hub = Hub::builder(store).open();
+    let settings = || ChannelSettings {
+        max_unread_per_listener: 1 << 20,
+        history: 1 << 20,
+        ..ChannelSettings::default()
+    };
+    let channel = hub.channels().create("crowd".parse()?, settings()).await?;
+    let alone = hub.channels().create("alone".parse()?, settings()).await?;
+    let (own, listener) = (channel.add_listener().await?, alone.add_listener().await?);
     let mut others = Vec::new();
-    for _ in 0..1_000 {
-        others.push(store.join(channel).await?.lane);
+    for _ in 0..100 {
+        others.push(channel.add_listener().await?);
     }
-    let own = store.join(channel).await?.lane;
-    let alone = store.open(roomy()).await?;
-    publish(&store, 100, 200, |_| alone).await?;
-    publish(&store, 1_000_100, 200, |n| match n % 10_001 {
-        0 => own,
-        _ => others[usize::try_from(n % 1000).expect("it is small")],
-    })
-    .await?;
+    let batch = |count: usize| {
+        (0..count)
+            .map(|_| Message::of("bench", &"x".repeat(200)).map(Into::into))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    alone.broadcast_batch(batch(100)?).await?;
+    for _ in 0..100 {
+        channel.dispatch_batch(own.id(), batch(1)?).await?;
+        let tasks = others.iter().map(|other| {
+            let (channel, other, batch) = (channel.clone(), other.id().clone(), batch(100));
+            tokio::spawn(async move { anyhow::Ok(channel.dispatch_batch(&other, batch?).await?.len()) })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            task.await??;
+        }
+    }
     let (mut of_own, mut of_broadcasts) = (Vec::new(), Vec::new());
     for _ in 0..200 {
         let begin = Instant::now();
-        anyhow::ensure!(read_all(&store, own, Offset::ZERO).await? == 100, "its own entries");
+        anyhow::ensure!(catch_up_with(&hub, &channel, own.id()).await? == 100, "its own entries");
         of_own.push(begin.elapsed().as_secs_f64() * 1e6);
         let begin = Instant::now();
-        anyhow::ensure!(read_all(&store, alone, Offset::ZERO).await? == 100, "the broadcasts");
+        anyhow::ensure!(catch_up_with(&hub, &alone, listener.id()).await? == 100, "the broadcasts");
         of_broadcasts.push(begin.elapsed().as_secs_f64() * 1e6);
     }
     let (own, broadcasts) = (median(&mut of_own), median(&mut of_broadcasts));
