@@ -1,4 +1,4 @@
-//! Stores that are broken on purpose, one promise each: what proves that [`kv_suite`](fn@crate::kv_suite) would notice.
+//! Stores that are broken on purpose, one promise each: what proves that [`kv_suite`](crate::kv_suite()) would notice.
 
 use std::sync::Arc;
 

@@ -186,3 +186,19 @@ impl KvStore for Forgetful {
         Ticket::ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_values_are_taken_at_their_limits_and_refused_past_them() {
+        let kind =
+            |key: usize, value: usize| check(&"k".repeat(key), &vec![0; value]).map_err(|error| error.kind());
+        assert_eq!(kind(KV_KEY_BYTES_MAX, KV_VALUE_BYTES_MAX), Ok(()));
+        assert_eq!(kind(1, 0), Ok(()));
+        assert_eq!(kind(KV_KEY_BYTES_MAX + 1, 0), Err(ErrorKind::TooLarge));
+        assert_eq!(kind(1, KV_VALUE_BYTES_MAX + 1), Err(ErrorKind::TooLarge));
+        assert_eq!(kind(0, 0), Err(ErrorKind::InvalidValue));
+    }
+}

@@ -8,7 +8,7 @@
 //! next to each other, in the order of their registration. Ids are in values alone, and so may be any text.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::channel::ChannelSettings;
 use crate::error::{Error, ErrorKind, Result};
@@ -113,10 +113,6 @@ fn json(stored: &impl Serialize) -> Bytes {
 }
 
 fn parse<'a, T: Deserialize<'a>>(key: &str, value: &'a [u8]) -> Result<T> {
-    let Version { version } = serde_json::from_slice(value).map_err(|error| corrupt(key, error))?;
-    if version != VERSION {
-        return Err(corrupt(key, format!("version={version} is unknown, {VERSION} is read")));
-    }
     serde_json::from_slice(value).map_err(|error| corrupt(key, error))
 }
 
@@ -128,14 +124,21 @@ fn corrupt(key: &str, reason: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Corrupt, format!("record key={key} cannot be read: {reason}"))
 }
 
-#[derive(Deserialize)]
-struct Version {
-    version: u32,
+/// The version of a record, which comes first, so that a later one is found out before what is new in it.
+fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        VERSION => Ok(VERSION),
+        other => {
+            let text = format!("version={other} is unknown, {VERSION} is read");
+            Err(serde::de::Error::custom(text))
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredChannel<'a> {
+    #[serde(deserialize_with = "known_version")]
     version: u32,
     #[serde(borrow)]
     id: std::borrow::Cow<'a, str>,
@@ -146,6 +149,7 @@ struct StoredChannel<'a> {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredListener<'a> {
+    #[serde(deserialize_with = "known_version")]
     version: u32,
     #[serde(borrow)]
     id: std::borrow::Cow<'a, str>,

@@ -64,24 +64,24 @@ pub(crate) async fn find(engine: &dyn Engine, records: &Records) -> Result<Found
     channels.retain(|(channel, _)| ids[&channel.id] == channel.lane);
     let places: FxHashMap<Lane, usize> =
         channels.iter().enumerate().map(|(place, (channel, _))| (channel.lane, place)).collect();
-    let mut ids: FxHashMap<(Lane, ListenerId), Lane> = FxHashMap::default();
     records
         .listeners
-        .each(|listener| {
-            let (lane, channel) = (listener.lane, listener.channel);
-            match places.get(&channel) {
-                Some(place) if sweep.is_lane_of(lane, Some(channel)) => {
-                    if let Some(older) = ids.insert((channel, listener.id.clone()), lane) {
-                        sweep.forget(older, Some(channel));
-                    }
-                    channels[*place].1.push(listener);
-                }
-                _ => sweep.forget(lane, Some(channel)),
+        .each(|listener| match places.get(&listener.channel) {
+            Some(place) if sweep.is_lane_of(listener.lane, Some(listener.channel)) => {
+                channels[*place].1.push(listener);
             }
+            _ => sweep.forget(listener.lane, Some(listener.channel)),
         })
         .await?;
+    let mut latest: FxHashMap<ListenerId, Lane> = FxHashMap::default();
     for (channel, listeners) in &mut channels {
-        listeners.retain(|listener| ids[&(channel.lane, listener.id.clone())] == listener.lane);
+        latest.clear();
+        for listener in &*listeners {
+            if let Some(older) = latest.insert(listener.id.clone(), listener.lane) {
+                sweep.forget(older, Some(channel.lane));
+            }
+        }
+        listeners.retain(|listener| latest[&listener.id] == listener.lane);
         sweep.keep(channel.lane);
         listeners.iter().for_each(|listener| sweep.keep(listener.lane));
         sweep.restored.listeners += listeners.len();

@@ -38,13 +38,14 @@ impl World {
         self.hub_on(engine, Arc::new(SlowKv::new(self.kv.clone())), limits).await.unwrap()
     }
 
-    pub(crate) async fn hub_on(
+    pub(crate) fn hub_on(
         &self,
         engine: Arc<dyn Engine>,
         kv: Arc<dyn KvStore>,
         limits: Limits,
-    ) -> Result<Hub> {
-        Hub::builder(engine).clock(Arc::new(self.clock.clone())).limits(limits).restore(kv).await
+    ) -> BoxFuture<'static, Result<Hub>> {
+        let builder = Hub::builder(engine).clock(Arc::new(self.clock.clone())).limits(limits);
+        Box::pin(builder.restore(kv))
     }
 
     /// All keys that the store has.
