@@ -18,11 +18,20 @@ const PIECE_LANES: usize = 256;
 /// Bytes that must be left in a segment for a piece.
 const PIECE_ROOM: usize = 4096;
 
+/// Who has the store open: a checkpoint says it again, for the segment that said it first may be let go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opened {
+    pub(crate) is_synced: bool,
+    /// When it is said again.
+    pub(crate) at_ms: u64,
+}
+
 /// A checkpoint under way.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     /// The segment that it begins in.
     segment: u64,
+    who: Opened,
     has_begun: bool,
     lanes: VecDeque<OpenLane>,
     /// The last key whose value is written; none once all are.
@@ -32,12 +41,13 @@ pub(crate) struct Checkpoint {
 
 impl State {
     /// Begins a checkpoint where enough was written since the last one. Called when a segment begins.
-    pub(crate) fn consider_checkpoint(&mut self) {
+    pub(crate) fn consider_checkpoint(&mut self, who: Opened) {
         let end = &mut self.end;
         if end.checkpoint.is_none() && end.since_checkpoint >= 2 * end.checkpoint_bytes {
             end.since_checkpoint = 0;
             end.checkpoint = Some(Checkpoint {
                 segment: end.current.number,
+                who,
                 has_begun: false,
                 lanes: VecDeque::new(),
                 values: Some(Bound::Unbounded),
@@ -78,7 +88,10 @@ impl State {
                 lanes_opened: self.lanes.counters().0,
                 opening: self.end.opening,
             };
+            let (epoch, opening) = (counters.epoch, counters.opening);
             self.end.group.put(&Change::CheckpointBegun { counters, segments });
+            let Opened { is_synced, at_ms } = checkpoint.who;
+            self.end.group.put(&Change::Opened { epoch, opening, is_synced, at_ms });
         }
         while self.end.group.bytes.len() < bytes && self.end.room(false) >= PIECE_ROOM {
             if self.put_lanes(checkpoint) || self.put_values(checkpoint) {

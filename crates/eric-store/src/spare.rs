@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::checkpoint::Opened;
 use crate::disk::DiskFile;
 use crate::format::segment::{HEAD_BYTES, Head};
 use crate::plan::Current;
@@ -101,12 +102,13 @@ impl Shared {
         file.sync()?;
         self.disk.rename(&name, &name_of(number))?;
         self.disk.sync_names()?;
+        let who = Opened { is_synced: self.syncs(), at_ms: self.clock.now().as_ms() };
         let mut state = self.state.lock();
         state.segments.insert(number, file, size);
         let size = u32::try_from(size).expect("segments are smaller than 4 GiB");
         state.end.current = Current { number, size, end: HEAD_BYTES, durable: HEAD_BYTES };
         state.end.go_to(HEAD_BYTES);
-        state.consider_checkpoint();
+        state.consider_checkpoint(who);
         Ok(())
     }
 
