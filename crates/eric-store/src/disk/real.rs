@@ -12,16 +12,20 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{Disk, DiskFile};
 
+/// The file whose lock holds the directory.
+const LOCK: &str = "lock";
 /// Bytes that are written at once to fill a new file.
-const ZEROS: [u8; 256 * 1024] = [0; 256 * 1024];
+static ZEROS: [u8; 256 * 1024] = [0; 256 * 1024];
 
 /// A directory of the file system, held against everybody else by a lock.
 #[derive(Debug)]
 pub struct RealDisk {
     path: PathBuf,
     directory: File,
+    /// Whether nothing can be changed through it.
+    is_read_only: bool,
     /// Locked for as long as it is open.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl RealDisk {
@@ -32,14 +36,32 @@ impl RealDisk {
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::make(path)?;
         let directory = File::open(path)?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path.join("lock"))?;
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path.join(LOCK))?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Self { path: path.to_owned(), directory, _lock: lock })
+        Ok(Self { path: path.to_owned(), directory, is_read_only: false, _lock: Some(lock) })
+    }
+
+    /// Opens a directory that is there, to read only, and locks it. Where it has no lock, as a copy may, nobody ever
+    /// opened it there, and there is nothing to lock.
+    ///
+    /// # Errors
+    /// As [`RealDisk::open`]; [`io::ErrorKind::NotFound`] where it is not there.
+    pub fn open_to_read(path: &Path) -> io::Result<Self> {
+        let directory = File::open(path)?;
+        let lock = match File::open(path.join(LOCK)) {
+            Ok(lock) => Some(lock),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(lock) = &lock {
+            rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive)?;
+        }
+        Ok(Self { path: path.to_owned(), directory, is_read_only: true, _lock: lock })
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        if self.is_read_only { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
 
     /// Makes the directory and those above it; each is durable in the one above it.
@@ -70,6 +92,7 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn DiskFile>> {
+        self.check_writable()?;
         let path = self.at(name);
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
@@ -81,15 +104,17 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.at(name))?;
+        let file = OpenOptions::new().read(true).write(!self.is_read_only).open(self.at(name))?;
         Ok(Arc::new(RealFile(file)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_writable()?;
         fs::rename(self.at(from), self.at(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.check_writable()?;
         fs::remove_file(self.at(name))
     }
 

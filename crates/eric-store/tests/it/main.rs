@@ -1,4 +1,5 @@
-//! The store's public face: the conformance suite, crashes, faults.
+//! The store's public face: the conformance suite, crashes, faults, and what is done while nobody has it open.
 
 mod conformance;
+mod offline;
 mod simulation;

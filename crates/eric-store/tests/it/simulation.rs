@@ -3,9 +3,9 @@
 //!
 //! One thread, one seed: a run can be repeated. `ERIC_TEST_SEEDS=10000` runs more of them, `ERIC_TEST_SEED=7` one.
 
-mod draw;
-mod model;
-mod world;
+pub(crate) mod draw;
+pub(crate) mod model;
+pub(crate) mod world;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const CHANGES: usize = 500;
 /// Faults of one run.
 const FAULTS: usize = 20;
 
-fn settings(sabotage: Option<Sabotage>) -> StoreSettings {
+pub(crate) fn settings(sabotage: Option<Sabotage>) -> StoreSettings {
     StoreSettings { segment_bytes_min: 4096, segment_bytes_max: 16384, sabotage, ..StoreSettings::default() }
 }
 
@@ -89,7 +89,7 @@ fn run(seed: u64, sabotage: Option<Sabotage>) -> Checked<usize> {
 }
 
 /// Some changes that are asked for together, and now and then some time and some housekeeping.
-fn act(world: &mut World, draw: &mut Draw, random: &mut Rng) -> Checked<usize> {
+pub(crate) fn act(world: &mut World, draw: &mut Draw, random: &mut Rng) -> Checked<usize> {
     let together = if random.u32(..4) == 0 { random.usize(2..5) } else { 1 };
     let mut changes = vec![draw.change(&world.planned)];
     while changes.len() < together && matches!(changes[0], Change::Submit(..)) {
