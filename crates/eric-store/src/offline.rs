@@ -63,6 +63,7 @@ struct Reading<'a> {
     stage: &'static str,
     sizes: BTreeMap<u64, u64>,
     passes: u64,
+    done_bytes: u64,
     watch: Watch<'a>,
 }
 
@@ -70,16 +71,17 @@ impl<'a> Reading<'a> {
     fn new(stage: &'static str, files: &Files, passes: u64, watch: Watch<'a>) -> Self {
         // A size that is not told matters only to who watches.
         let sizes = files.iter().map(|(number, file)| (*number, file.size().unwrap_or(0))).collect();
-        Self { stage, sizes, passes, watch }
+        Self { stage, sizes, passes, done_bytes: 0, watch }
     }
 
-    /// All segments up to this one were read, this time and so often before.
+    /// All segments up to this one were read, this time and so often before; or from the last one down to it.
     fn has_read(&mut self, pass: u64, segment: u64) {
         let all: u64 = self.sizes.values().sum();
         let now: u64 = self.sizes.range(..=segment).map(|(_, size)| size).sum();
+        self.done_bytes = self.done_bytes.max(all * pass + now);
         (self.watch)(Progress {
             stage: self.stage,
-            done_bytes: all * pass + now,
+            done_bytes: self.done_bytes,
             total_bytes: Some(all * self.passes),
         });
     }

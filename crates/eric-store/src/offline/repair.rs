@@ -89,10 +89,9 @@ pub fn repair(
         passed_over: BTreeMap::new(),
         entries: 0,
     };
-    let mut reading = Reading::new("saving", &files, 1, watch);
-    survey.revisit(&files, 0, |scan, piece| {
+    let reading = Reading::new("saving", &files, 1, watch);
+    survey.revisit(&files, 0, reading, |scan, piece| {
         saving.enter(scan.head.number, scan.head.is_rewritten);
-        reading.has_read(0, scan.head.number);
         saving.take(scan.head.is_rewritten, piece)
     })?;
     saving.finish(watch)
@@ -127,10 +126,9 @@ impl State {
         let mark = survey.checkpoint.map_or(Mark { segment: 0, at: 0 }, |(mark, _)| mark);
         let mut replay = Replay::new();
         let (mut told, mut lost) = (FxHashSet::default(), FxHashSet::default());
-        let mut reading = Reading::new("understanding", files, 1, watch);
-        survey.revisit(files, mark.segment, |scan, piece| {
+        let reading = Reading::new("understanding", files, 1, watch);
+        survey.revisit(files, mark.segment, reading, |scan, piece| {
             let segment = scan.head.number;
-            reading.has_read(0, segment);
             let Piece::Record(record) = piece else { return Ok(()) };
             if (Mark { segment, at: record.at }) < mark {
                 return Ok(());

@@ -165,6 +165,7 @@ impl Survey {
         &self,
         files: &Files,
         from: u64,
+        mut reading: Reading<'_>,
         mut visit: impl FnMut(&Scan, Piece<'_>) -> Found<()>,
     ) -> Found<()> {
         let is_last = |number: u64| number == self.last;
@@ -175,6 +176,7 @@ impl Survey {
             if let (Some(scan), _) = self.read(number, files) {
                 scan.walk_damaged(is_last(number), |piece| visit(&scan, piece))?;
             }
+            reading.has_read(0, number);
         }
         Ok(())
     }

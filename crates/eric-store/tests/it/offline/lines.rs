@@ -6,6 +6,7 @@ use eric_store::offline;
 use eric_testkit::ManualClock;
 use eric_testkit::fault_disk::FaultDisk;
 
+use super::Export;
 use crate::simulation::settings;
 
 const HEAD: &str = r#"{"eric_export":1,"epoch":"e1","tail":9,"last_lane":5}"#;
@@ -55,6 +56,16 @@ fn a_whole_export_is_taken_with_or_without_a_last_line_end() {
 {"end":{"values":0,"channels":0,"listeners":0,"keys":0,"entries":0}}"#,
     )
     .unwrap();
+}
+
+#[test]
+fn the_documented_example_is_taken_and_written_again_as_it_is() {
+    let document = include_str!("../../../../../docs/store.md");
+    let example = document.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let clock = ManualClock::new();
+    let (_, rest) = example.split_once('\n').unwrap();
+    let export = Export { epoch: String::new(), text: example.to_owned() };
+    assert_eq!(Export::of(&export.import(&clock), &clock).unwrap().rest(), rest);
 }
 
 #[test]
