@@ -1,4 +1,5 @@
-//! The binary `eric`: the hub, and commands that talk to one. The only place that names engines.
+//! The binary `eric`: the hub, commands that talk to one, and commands for a store that no hub has open. The only place
+//! that names engines.
 
 mod channel;
 mod engine;
@@ -11,6 +12,7 @@ mod output;
 mod payload;
 mod publish;
 mod serve;
+mod store;
 mod target;
 
 use std::process::ExitCode;
@@ -42,6 +44,7 @@ enum Command {
     Listener(listener::ListenerCommand),
     History(history::History),
     Ack(listener::Ack),
+    Store(store::StoreCommand),
     Completions(manual::Completions),
     Manual(manual::Manual),
 }
@@ -107,6 +110,7 @@ fn main() -> ExitCode {
         Command::Listener(command) => command.run(),
         Command::History(command) => command.run(),
         Command::Ack(command) => command.run(),
+        Command::Store(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Manual(command) => command.run(),
     };

@@ -80,6 +80,11 @@ impl Output {
         }
     }
 
+    /// What it came to: for programs; people are told otherwise.
+    pub(crate) fn summary(&mut self, object: &Value) -> io::Result<()> {
+        if self.is_terminal { Ok(()) } else { self.json(object) }
+    }
+
     /// Rows: a table for people, with the fields `columns` of each; objects for programs.
     pub(crate) fn rows(&mut self, columns: &[&str], rows: &[Value]) -> io::Result<()> {
         if !self.is_terminal {

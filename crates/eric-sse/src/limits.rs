@@ -74,6 +74,8 @@ pub const STORE_GROUP_BYTES_MAX: usize = 8 * MIB;
 pub const STORE_READS_MAX: usize = 1_024;
 /// Milliseconds for which the embedded store may hold back a note of what it let go.
 pub const STORE_NOTE_LAG_MS_MAX: u64 = 50;
+/// Bytes of a line of an export of the embedded store, with its end.
+pub const STORE_LINE_BYTES_MAX: usize = 32 * MIB;
 
 /// Bytes of the body of an HTTP request.
 pub const HTTP_BODY_BYTES_MAX: usize = 64 * MIB;
@@ -116,6 +118,7 @@ const _: () = assert!(MESSAGE_BYTES_MAX < WINDOW_BYTES, "the largest message fit
 const _: () =
     assert!(HTTP_BODY_BYTES_MAX < STORE_RECORD_BYTES_MAX, "a batch of the largest request fits a record");
 const _: () = assert!(STORE_RECORD_BYTES_MAX < STORE_WAITING_BYTES_MAX, "the largest batch may wait");
+const _: () = assert!(2 * MESSAGE_BYTES_MAX <= STORE_LINE_BYTES_MAX, "the largest message fits a line");
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX, "the default page is allowed");
 const _: () = assert!(HEARTBEAT_S < 15, "a stream is never silent for 15 s");
 const _: () = assert!(READ_BYTES_MAX < WINDOW_BYTES, "a read fits the window");

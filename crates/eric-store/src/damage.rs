@@ -1,5 +1,6 @@
 //! What keeps a store from being opened, said so that its owner knows what to do.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
@@ -19,17 +20,20 @@ pub(crate) enum Fault {
 
 /// A place where something else is than was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Damage {
-    pub(crate) segment: u64,
-    pub(crate) at: u64,
-    pub(crate) what: &'static str,
+pub struct Damage {
+    /// The number of the segment.
+    pub segment: u64,
+    /// Where in its file, in bytes.
+    pub at: u64,
+    /// What is wrong there.
+    pub what: Cow<'static, str>,
 }
 
 pub(crate) type Found<T> = Result<T, Fault>;
 
 impl Damage {
-    pub(crate) fn new(segment: u64, at: impl Into<u64>, what: &'static str) -> Self {
-        Self { segment, at: at.into(), what }
+    pub(crate) fn new(segment: u64, at: impl Into<u64>, what: impl Into<Cow<'static, str>>) -> Self {
+        Self { segment, at: at.into(), what: what.into() }
     }
 
     pub(crate) fn malformed(segment: u64, at: impl Into<u64>, malformed: Malformed) -> Self {
@@ -60,15 +64,17 @@ impl fmt::Display for Fault {
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
-        match &fault {
+        let text = fault.to_string();
+        match fault {
             Fault::Damaged(_) => {
                 let advice = "nothing was changed; `eric store check` says what is whole, and can save it";
-                Self::new(ErrorKind::Corrupt, format!("{fault}; {advice}"))
+                Self::new(ErrorKind::Corrupt, format!("{text}; {advice}"))
             }
-            Fault::Disk { error, .. } if crate::spare::is_full(error) => {
-                Self::new(ErrorKind::NoSpace, fault.to_string())
+            Fault::Disk { error, .. } => {
+                let is_full = crate::spare::is_full(&error);
+                let kind = if is_full { ErrorKind::NoSpace } else { ErrorKind::Unavailable };
+                Self::new(kind, text).caused_by(error)
             }
-            Fault::Disk { .. } => Self::new(ErrorKind::Unavailable, fault.to_string()),
         }
     }
 }

@@ -5,7 +5,8 @@
 //! is said in `docs/format.md`.
 //!
 //! A chain to read along: `store.rs` (callers) → `writer.rs` (a turn) → `group.rs` (bytes) → `disk.rs` (the seam);
-//! and `open.rs` → `recover.rs` → `scan.rs` for what an earlier process left.
+//! and `open.rs` → `recover.rs` → `scan.rs` for what an earlier process left. [`offline`] is for a store that nobody has
+//! open.
 
 mod checkpoint;
 mod damage;
@@ -15,6 +16,7 @@ mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 mod group;
+pub mod offline;
 mod open;
 mod places;
 mod plan;

@@ -42,17 +42,31 @@ pub(crate) struct Recovered {
     pub(crate) may_have_lost: bool,
     /// Segments that are there and mean nothing any more.
     pub(crate) leftovers: Vec<u64>,
+    /// The last opening of which the log still tells.
+    pub(crate) last_opening: Option<LastOpening>,
+    /// Whether the last thing in the log is that it was closed.
+    pub(crate) is_closed: bool,
     /// Entries of the record that was read last.
     taken: u64,
     forgets_keys: bool,
 }
 
-/// Where a checkpoint begins.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Mark {
-    segment: u64,
-    at: u32,
+/// When and how a store was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LastOpening {
+    pub(crate) is_synced: bool,
+    pub(crate) at_ms: u64,
 }
+
+/// Where a checkpoint begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Mark {
+    pub(crate) segment: u64,
+    pub(crate) at: u32,
+}
+
+/// Times that everything is read at most.
+pub(crate) const PASSES_MAX: u64 = 3;
 
 /// The files of all segments.
 pub(crate) fn list_segments(disk: &dyn Disk) -> Found<BTreeMap<u64, Arc<dyn DiskFile>>> {
@@ -71,10 +85,21 @@ pub(crate) fn recover(
     now_ms: u64,
     sabotage: Option<Sabotage>,
 ) -> Found<Recovered> {
+    recover_watched(files, now_ms, sabotage, &mut |_, _| ())
+}
+
+/// The same; `watch` is told whenever a segment was read: which time everything is read, of [`PASSES_MAX`], and which
+/// segment it was.
+pub(crate) fn recover_watched(
+    files: BTreeMap<u64, Arc<dyn DiskFile>>,
+    now_ms: u64,
+    sabotage: Option<Sabotage>,
+    watch: &mut dyn FnMut(u64, u64),
+) -> Found<Recovered> {
     let (first, last) =
         (*files.keys().next().expect("there is one"), *files.keys().next_back().expect("there is one"));
     let store = Scan::read(last, &files[&last])?.head.store;
-    let mark = match last_checkpoint(&files, last)? {
+    let mark = match last_checkpoint(&files, last, watch)? {
         Some(mark) => mark,
         None if first == 1 => Mark { segment: 1, at: 0 },
         None => return Err(Damage::new(first, 0_u64, "the segments before it are missing").into()),
@@ -91,6 +116,7 @@ pub(crate) fn recover(
             false => replay.take(*number, record),
         };
         end = Some(scan.walk(*number == last, visit)?);
+        watch(1, *number);
     }
     let mut end = end.expect("the last segment is not before the checkpoint");
     end.at = end.at.min(until);
@@ -105,6 +131,8 @@ pub(crate) fn recover(
         last: (last, end),
         may_have_lost: !replay.is_synced && !replay.is_closed,
         leftovers,
+        last_opening: None,
+        is_closed: replay.is_closed,
         taken: 0,
         forgets_keys: sabotage == Some(Sabotage::ForgetKeys),
     };
@@ -128,6 +156,7 @@ pub(crate) fn recover(
             let next = is_counted(record.at).then_some(&mut next_offset);
             recovered.take_entries(*number, record, next, now_ms)
         })?;
+        watch(2, *number);
     }
     if recovered.lanes.find_impossible().is_some() {
         return Err(Damage::new(last, end.at, "listeners have finished what never was").into());
@@ -150,7 +179,11 @@ fn cut_too_far(file: &Arc<dyn DiskFile>, last: u64, sabotage: Option<Sabotage>) 
 }
 
 /// Where the last complete checkpoint begins.
-fn last_checkpoint(files: &BTreeMap<u64, Arc<dyn DiskFile>>, last: u64) -> Found<Option<Mark>> {
+fn last_checkpoint(
+    files: &BTreeMap<u64, Arc<dyn DiskFile>>,
+    last: u64,
+    watch: &mut dyn FnMut(u64, u64),
+) -> Found<Option<Mark>> {
     let mut has_end = false;
     for (number, file) in files.iter().rev() {
         let scan = Scan::read(*number, file)?;
@@ -161,6 +194,7 @@ fn last_checkpoint(files: &BTreeMap<u64, Arc<dyn DiskFile>>, last: u64) -> Found
             }
             Ok(())
         })?;
+        watch(0, *number);
         for (at, kind) in marks.into_iter().rev() {
             has_end |= kind == kind::CHECKPOINT_ENDED;
             if has_end && kind == kind::CHECKPOINT_BEGUN {
@@ -173,24 +207,24 @@ fn last_checkpoint(files: &BTreeMap<u64, Arc<dyn DiskFile>>, last: u64) -> Found
 
 /// The state as the log tells it.
 #[derive(Debug)]
-struct Replay {
-    lanes: Lanes<Places>,
-    values: BTreeMap<String, Bytes>,
-    opening: u64,
+pub(crate) struct Replay {
+    pub(crate) lanes: Lanes<Places>,
+    pub(crate) values: BTreeMap<String, Bytes>,
+    pub(crate) opening: u64,
     is_synced: bool,
     is_closed: bool,
     /// Whether every lane is known, or pieces of the checkpoint are still to come.
     is_complete: bool,
     has_begun: bool,
     /// The last offset that was given before.
-    begins_at: Offset,
+    pub(crate) begins_at: Offset,
     /// Segments that must be there.
     required: BTreeSet<u64>,
     released: BTreeSet<u64>,
 }
 
 impl Replay {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             lanes: Lanes::new(Epoch::generate(), Offset::ZERO, 0, 0),
             values: BTreeMap::new(),
@@ -216,6 +250,27 @@ impl Replay {
         }
         self.has_begun = true;
         Ok(())
+    }
+
+    /// Applies a change of a log that has holes: what a checkpoint says is taken although it was known once, because
+    /// what came before it may be missing. False where it is of a lane that is not known.
+    pub(crate) fn apply_damaged(&mut self, change: Change<'_>) -> bool {
+        let has_begun = std::mem::replace(&mut self.has_begun, true);
+        match change {
+            Change::CheckpointBegun { counters, .. } if has_begun => {
+                self.lanes.restore_tail(counters.tail);
+                self.opening = self.opening.max(counters.opening);
+                true
+            }
+            Change::CheckpointEnded => true,
+            change => {
+                self.is_complete = false;
+                self.has_begun = has_begun;
+                let is_known = self.apply(change);
+                self.has_begun = true;
+                is_known
+            }
+        }
     }
 
     /// Applies a change; false where it is of a lane that is not known.
@@ -324,6 +379,10 @@ impl Recovered {
                 Ok(())
             }
             Change::Kept(body) => self.take_all(segment, record, body, now_ms).map(|_| ()),
+            Change::Opened { is_synced, at_ms, .. } => {
+                self.last_opening = Some(LastOpening { is_synced, at_ms });
+                Ok(())
+            }
             Change::Keys(keys) => {
                 self.segments.get_mut(segment).key_bytes += record.body.len() as u64;
                 for used in keys {
@@ -379,6 +438,6 @@ impl Recovered {
 }
 
 /// Whether a key that was used then may still be remembered.
-fn is_remembered(used_ms: u64, now_ms: u64) -> bool {
+pub(crate) fn is_remembered(used_ms: u64, now_ms: u64) -> bool {
     now_ms.saturating_sub(used_ms) <= DEDUP_WINDOW_S * 1000
 }

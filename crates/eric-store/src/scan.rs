@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::damage::{Damage, Found, Trying as _};
+use crate::damage::{Damage, Fault, Found, Trying as _};
 use crate::disk::DiskFile;
 use crate::format::change::kind;
 use crate::format::frame::{FRAME_BYTES, Frame, RECORD_OVERHEAD_BYTES, Spot, is_one_bit_off};
@@ -51,20 +51,62 @@ pub(crate) struct SegmentEnd {
     pub(crate) durable: u32,
 }
 
+/// What stands at a place of a segment that may be damaged.
+#[derive(Debug)]
+pub(crate) enum Piece<'a> {
+    Record(Record<'a>),
+    Bad(Bad<'a>),
+}
+
+/// A place without a record where one was.
+#[derive(Debug)]
+pub(crate) struct Bad<'a> {
+    pub(crate) damage: Damage,
+    /// Where the next record stands, or nothing more does.
+    pub(crate) to: u32,
+    /// The kind of the record and what is left of its body, where its frame is whole.
+    pub(crate) rest: Option<(u8, &'a [u8])>,
+}
+
 impl Scan {
     /// Reads a whole segment.
     pub(crate) fn read(number: u64, file: &Arc<dyn DiskFile>) -> Found<Self> {
-        let size = file.size().trying("a segment cannot be read")?;
-        let len = usize::try_from(size).ok().filter(|_| size < u64::from(u32::MAX));
-        let len = len.ok_or(Damage::new(number, 0_u64, "it is larger than a segment can be"))?;
-        let mut bytes = vec![0; len];
-        file.read(&mut bytes, 0).trying("a segment cannot be read")?;
+        let bytes = read_bytes(number, file)?;
         let head = bytes.first_chunk().ok_or(Damage::new(number, 0_u64, "it is smaller than its head"))?;
         let head = Head::decode(head).map_err(|malformed| Damage::malformed(number, 0_u64, malformed))?;
         if head.number != number {
             return Err(Damage::new(number, 16_u64, "its name says another number than its head").into());
         }
         Ok(Self { head, bytes })
+    }
+
+    /// Reads a segment although its head may be damaged: then the head is made good if one bit of it has turned, and
+    /// else is what the file's name and `store`, the number of the store that other segments tell, say.
+    pub(crate) fn read_damaged(
+        number: u64,
+        file: &Arc<dyn DiskFile>,
+        store: Option<u64>,
+    ) -> Found<(Self, Option<Damage>)> {
+        let bytes = read_bytes(number, file)?;
+        let Some(head) = bytes.first_chunk() else {
+            return Err(Damage::new(number, 0_u64, "it is smaller than its head").into());
+        };
+        let (found, damage) = match Head::decode(head) {
+            Ok(head) if head.number != number => {
+                return Err(Damage::new(number, 16_u64, "its name says another number than its head").into());
+            }
+            Ok(head) if store.is_some_and(|store| store != head.store) => {
+                return Err(Damage::new(number, 24_u64, "it belongs to another store").into());
+            }
+            Ok(head) => (Some(head), None),
+            Err(malformed) => (Head::mended(head), Some(Damage::malformed(number, 0_u64, malformed))),
+        };
+        let named = |store| Head { number, store, is_rewritten: false };
+        let head = found.filter(|head| head.number == number).or(store.map(named));
+        match head {
+            Some(head) => Ok((Self { head, bytes }, damage)),
+            None => Err(damage.expect("a head that is whole was found").into()),
+        }
     }
 
     fn spot(&self, at: u32) -> Spot {
@@ -99,6 +141,61 @@ impl Scan {
         Ok(SegmentEnd { at, is_sealed: false, dirty_to, durable })
     }
 
+    /// Visits what stands in a segment that may be damaged: after a bad place it goes on with the next record that is
+    /// whole.
+    pub(crate) fn walk_damaged(
+        &self,
+        is_last: bool,
+        mut visit: impl FnMut(Piece<'_>) -> Found<()>,
+    ) -> Found<SegmentEnd> {
+        let (mut at, mut durable) = (HEAD_BYTES, HEAD_BYTES);
+        loop {
+            if let Some(record) = self.record(at) {
+                at = record.end();
+                durable = durable.max(record.durable);
+                visit(Piece::Record(record))?;
+                if record.kind == kind::SEALED {
+                    return Ok(SegmentEnd { at, is_sealed: true, dirty_to: at, durable });
+                }
+                continue;
+            }
+            let next = self.next_record(at);
+            let damage = match self.end(at, is_last) {
+                Ok(dirty_to) => return Ok(SegmentEnd { at, is_sealed: false, dirty_to, durable }),
+                Err(Fault::Damaged(damage)) => damage,
+                Err(fault) => return Err(fault),
+            };
+            let to = next.map_or_else(|| self.dirty_to(at), |record| record.at);
+            visit(Piece::Bad(Bad { damage, to, rest: self.rest(at) }))?;
+            at = match next {
+                Some(record) => record.at,
+                None => return Ok(SegmentEnd { at: to, is_sealed: false, dirty_to: to, durable }),
+            };
+        }
+    }
+
+    /// The next whole record after `at`.
+    fn next_record(&self, at: u32) -> Option<Record<'_>> {
+        (at + 1..self.len()).find_map(|at| self.record(at))
+    }
+
+    /// What is left of the body of the record at `at`, where its frame is whole and its body is not.
+    fn rest(&self, at: u32) -> Option<(u8, &[u8])> {
+        let (frame, rest) = self.bytes.get(at as usize..)?.split_first_chunk::<FRAME_BYTES>()?;
+        let frame = Frame::decode(frame, self.spot(at))?;
+        Some((frame.kind, &rest[..rest.len().min(frame.len as usize)]))
+    }
+
+    fn len(&self) -> u32 {
+        u32::try_from(self.bytes.len()).expect("segments are smaller than 4 GiB")
+    }
+
+    /// Where the last byte after `at` is that is not zero.
+    fn dirty_to(&self, at: u32) -> u32 {
+        let dirty = self.bytes[at as usize..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        at + u32::try_from(dirty).expect("segments are smaller than 4 GiB")
+    }
+
     /// What the file holds from `from` up to `to`.
     pub(crate) fn bytes(&self, from: u32, to: u32) -> &[u8] {
         &self.bytes[from as usize..to as usize]
@@ -111,8 +208,7 @@ impl Scan {
             return Err(Damage::new(number, at, "a record is missing in a segment that was finished").into());
         }
         let rest = &self.bytes[at as usize..];
-        let dirty = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let dirty_to = at + u32::try_from(dirty).expect("segments are smaller than 4 GiB");
+        let dirty_to = self.dirty_to(at);
         if is_one_bit_off(rest, self.spot(at)) {
             return Err(Damage::new(number, at, "one bit of a record has turned").into());
         }
@@ -131,4 +227,13 @@ impl Scan {
             frame.is_some_and(|frame| frame.durable > at)
         })
     }
+}
+
+fn read_bytes(number: u64, file: &Arc<dyn DiskFile>) -> Found<Vec<u8>> {
+    let size = file.size().trying("a segment cannot be read")?;
+    let len = usize::try_from(size).ok().filter(|_| size < u64::from(u32::MAX));
+    let len = len.ok_or(Damage::new(number, 0_u64, "it is larger than a segment can be"))?;
+    let mut bytes = vec![0; len];
+    file.read(&mut bytes, 0).trying("a segment cannot be read")?;
+    Ok(bytes)
 }

@@ -104,7 +104,9 @@ impl Writer {
         if self.shared.is_planted(Sabotage::AnswerEarly) {
             group.answers.drain(..).for_each(Answer::give);
         }
-        if let Err(error) = self.write(&mut group, file, rewrite.is_some()) {
+        // What makes older segments needless must be there before they go, whatever is promised of single groups.
+        let must_sync = rewrite.is_some() || group.checkpoint.is_some() || !group.released.is_empty();
+        if let Err(error) = self.write(&mut group, file, must_sync) {
             self.shared.stop(&format!("the log could not be written: {error}"));
             self.withhold(group);
             return;

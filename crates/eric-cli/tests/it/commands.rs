@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::folder::Folder;
 use crate::hub::{Hub, PATIENCE};
 use crate::numbered::{JOURNEY, Numbered, Routes};
+use crate::store::Stores;
 use crate::tools::program;
 
 const DOCUMENT: &str = include_str!("../../../../docs/command-line.md");
@@ -43,7 +44,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// `bash` with `eric` in its path.
-fn bash(line: &str) -> Command {
+pub(crate) fn bash(line: &str) -> Command {
     let eric = std::path::Path::new(env!("CARGO_BIN_EXE_eric"));
     let path = std::env::var("PATH").unwrap_or_default();
     let mut bash = Command::new("bash");
@@ -62,13 +63,15 @@ async fn every_command_does_and_says_what_the_table_says() {
     hub.json("PUT", "/v1/channels/news", &json!({})).await;
     hub.json("PUT", "/v1/channels/news/listeners/bob", &json!({})).await;
     let first = hub.json("POST", "/v1/channels/news/messages", &json!({"type": "first", "payload": 1})).await;
+    let stores = Stores::make(&folder).await;
     let rows = rows();
-    assert!(rows.len() > 90, "the table was found: {} rows", rows.len());
+    assert!(rows.len() > 120, "the table was found: {} rows", rows.len());
     let mut failed = Vec::new();
     for Row { what, command, exit, says } in rows {
         let mut bash = bash(&command);
         bash.env("ERIC_URL", hub.url()).env("DOWN", "http://127.0.0.1:9").env("SOCKET", &socket);
         bash.env("LAST", first["id"].as_str().unwrap()).current_dir(folder.path());
+        stores.name_to(&mut bash);
         let output = timeout(PATIENCE, bash.output()).await.unwrap_or_else(|_| panic!("{what}: it ends"));
         let output = output.unwrap();
         let said = String::from_utf8_lossy(if exit == 0 { &output.stdout } else { &output.stderr });

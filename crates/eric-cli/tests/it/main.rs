@@ -16,5 +16,6 @@ mod idle;
 mod numbered;
 mod process;
 mod socket_client;
+mod store;
 mod tools;
 mod transcript;

@@ -12,6 +12,8 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{Disk, DiskFile};
 
+/// The file whose lock holds the directory.
+const LOCK: &str = "lock";
 /// Bytes that are written at once to fill a new file: few enough that the log, which is synced at the same time, does
 /// not wait for long.
 const FILL_BYTES: usize = 1024 * 1024;
@@ -23,8 +25,10 @@ const DIRECT_ALIGNMENT: usize = 4096;
 pub struct RealDisk {
     path: PathBuf,
     directory: File,
+    /// Whether nothing can be changed through it.
+    is_read_only: bool,
     /// Locked for as long as it is open.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl RealDisk {
@@ -35,14 +39,32 @@ impl RealDisk {
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::make(path)?;
         let directory = File::open(path)?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path.join("lock"))?;
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path.join(LOCK))?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Self { path: path.to_owned(), directory, _lock: lock })
+        Ok(Self { path: path.to_owned(), directory, is_read_only: false, _lock: Some(lock) })
+    }
+
+    /// Opens a directory that is there, to read only, and locks it. Where it has no lock, as a copy may, nobody ever
+    /// opened it there, and there is nothing to lock.
+    ///
+    /// # Errors
+    /// As [`RealDisk::open`]; [`io::ErrorKind::NotFound`] where it is not there.
+    pub fn open_to_read(path: &Path) -> io::Result<Self> {
+        let directory = File::open(path)?;
+        let lock = match File::open(path.join(LOCK)) {
+            Ok(lock) => Some(lock),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(lock) = &lock {
+            rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive)?;
+        }
+        Ok(Self { path: path.to_owned(), directory, is_read_only: true, _lock: lock })
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        if self.is_read_only { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
 
     /// Makes the directory and those above it; each is durable in the one above it.
@@ -73,6 +95,7 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn DiskFile>> {
+        self.check_writable()?;
         let path = self.at(name);
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
@@ -84,15 +107,17 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.at(name))?;
+        let file = OpenOptions::new().read(true).write(!self.is_read_only).open(self.at(name))?;
         Ok(Arc::new(RealFile(file)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_writable()?;
         fs::rename(self.at(from), self.at(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.check_writable()?;
         fs::remove_file(self.at(name))
     }
 

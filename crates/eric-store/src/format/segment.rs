@@ -58,6 +58,15 @@ impl Head {
         }
         Ok(Self { number: number(16), store: number(24), is_rewritten: flags == REWRITTEN })
     }
+
+    /// The head that `bytes` were before one of their bits turned, if that is all that happened.
+    pub(crate) fn mended(bytes: &[u8; HEAD_BYTES as usize]) -> Option<Self> {
+        (0..bytes.len() * 8).find_map(|bit| {
+            let mut turned = *bytes;
+            turned[bit / 8] ^= 1 << (bit % 8);
+            Self::decode(&turned).ok()
+        })
+    }
 }
 
 #[cfg(test)]
@@ -74,6 +83,7 @@ mod tests {
             prop_assert_eq!(Head::decode(&bytes), Ok(head));
             bytes[bit / 8] ^= 1 << (bit % 8);
             prop_assert!(Head::decode(&bytes).is_err());
+            prop_assert_eq!(Head::mended(&bytes), Some(head));
         }
     }
 }

@@ -75,16 +75,23 @@ fn put_trimmed(out: &mut Vec<u8>, trimmed: &TrimmedState) {
 fn read_trimmed(reader: &mut Reader<'_>) -> Decoded<TrimmedState> {
     let (total, first, to) = (reader.number()?, reader.number()?, reader.number()?);
     let runs = read_runs(reader)?;
-    let in_runs =
-        runs.iter().try_fold(0_u64, |sum, (first, last)| sum.checked_add((last - first).checked_add(1)?));
+    let state = TrimmedState { total, first: Offset::new(first), to: Offset::new(to), runs };
+    check_trimmed(&state)?;
+    Ok(state)
+}
+
+/// Whether what a lane let go adds up, stretch after stretch.
+pub(crate) fn check_trimmed(state: &TrimmedState) -> Decoded<()> {
+    let TrimmedState { total, first, to, runs } = state;
+    let in_runs = runs.iter().try_fold((0_u64, 0_u64), |(sum, end), (first, last)| {
+        let more = last.checked_sub(*first)?.checked_add(1)?;
+        (*first > end).then_some((sum.checked_add(more)?, *last))
+    });
     let is_consistent = first <= to
-        && in_runs.is_some_and(|entries| entries <= total)
-        && runs.last().is_none_or(|(_, last)| *last == to)
-        && (total == 0) == runs.is_empty();
-    if !is_consistent {
-        return Err(Malformed("what a lane let go does not add up"));
-    }
-    Ok(TrimmedState { total, first: Offset::new(first), to: Offset::new(to), runs })
+        && in_runs.is_some_and(|(entries, _)| entries <= *total)
+        && runs.last().is_none_or(|(_, last)| *last == to.get())
+        && (*total == 0) == runs.is_empty();
+    if is_consistent { Ok(()) } else { Err(Malformed("what a lane let go does not add up")) }
 }
 
 pub(crate) fn put_channel(out: &mut Vec<u8>, state: &ChannelState) {

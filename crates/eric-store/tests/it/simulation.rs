@@ -3,15 +3,15 @@
 //!
 //! One thread, one seed: a run can be repeated. `ERIC_TEST_SEEDS=10000` runs more of them, `ERIC_TEST_SEED=7` one.
 
-mod draw;
-mod model;
-mod world;
+pub(crate) mod draw;
+pub(crate) mod model;
+pub(crate) mod world;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use eric_sse::ErrorKind;
-use eric_store::{Sabotage, StoreSettings};
+use eric_store::{Sabotage, StoreSettings, Sync};
 use eric_testkit::fault_disk::{Crash, FaultPlan, Op, Traced, What};
 use fastrand::Rng;
 
@@ -24,7 +24,7 @@ const CHANGES: usize = 500;
 /// Faults of one run.
 const FAULTS: usize = 20;
 
-fn settings(sabotage: Option<Sabotage>) -> StoreSettings {
+pub(crate) fn settings(sabotage: Option<Sabotage>) -> StoreSettings {
     StoreSettings { segment_bytes_min: 4096, segment_bytes_max: 16384, sabotage, ..StoreSettings::default() }
 }
 
@@ -89,7 +89,7 @@ fn run(seed: u64, sabotage: Option<Sabotage>) -> Checked<usize> {
 }
 
 /// Some changes that are asked for together, and now and then some time and some housekeeping.
-fn act(world: &mut World, draw: &mut Draw, random: &mut Rng) -> Checked<usize> {
+pub(crate) fn act(world: &mut World, draw: &mut Draw, random: &mut Rng) -> Checked<usize> {
     let together = if random.u32(..4) == 0 { random.usize(2..5) } else { 1 };
     let mut changes = vec![draw.change(&world.planned)];
     while changes.len() < together && matches!(changes[0], Change::Submit(..)) {
@@ -224,6 +224,27 @@ fn a_turned_bit_is_refused_or_does_no_harm() {
     }
     println!("{refused} turned bits were refused, {harmless} were in nothing that counts");
     assert!(refused > 0 && harmless > 0);
+}
+
+#[test]
+fn without_fsync_a_store_opens_whatever_was_lost_and_says_so() {
+    for seed in seeds(100) {
+        let unsynced = StoreSettings { sync: Sync::Os, ..settings(None) };
+        let mut world = World::new(unsynced).expect("a new disk is whole");
+        let (mut draw, mut random) = (Draw::new(seed), Rng::with_seed(seed));
+        for _ in 0..random.usize(5..300) {
+            act(&mut world, &mut draw, &mut random).expect("without a fault nothing is wrong");
+        }
+        let how = crash(&mut random);
+        world.crash(how);
+        if let Err(Wrong(reason)) = world.reopen() {
+            panic!("ERIC_TEST_SEED={seed} {how:?}: {reason}");
+        }
+        assert!(world.has_new_epoch(), "ERIC_TEST_SEED={seed} {how:?}");
+        if let Err(Wrong(reason)) = world.read_everything() {
+            panic!("ERIC_TEST_SEED={seed} {how:?}: {reason}");
+        }
+    }
 }
 
 #[test]

@@ -266,6 +266,19 @@ impl World {
         self.store.is_some()
     }
 
+    /// Whether the store said that acknowledged changes may be missing.
+    pub(crate) fn has_new_epoch(&self) -> bool {
+        self.store().opening().has_new_epoch
+    }
+
+    /// Reads all that is kept.
+    pub(crate) fn read_everything(&self) -> Checked {
+        for open in self.store().lanes() {
+            read_lane(self.store(), open.lane.get())?;
+        }
+        Ok(())
+    }
+
     /// Finds out what survived a crash and checks that it is a state that may have survived.
     pub(crate) fn check_survivors(&mut self, is_exact: bool) -> Checked {
         let now_ms = self.now_ms();
@@ -336,10 +349,8 @@ impl World {
     }
 }
 
-fn compare_lane(store: &Store, lane: u64, of: &mut ModelLane, is_exact: bool) -> Checked {
-    if of.channel.is_none() && store.retention(Lane::new(lane)) != Some(of.retention) {
-        wrong!("lane {lane} has another retention");
-    }
+/// Offsets and texts of all that a lane keeps.
+fn read_lane(store: &Store, lane: u64) -> Checked<Vec<(u64, String)>> {
     let mut found = Vec::new();
     let mut at = Offset::ZERO;
     while at < store.tail().offset {
@@ -355,6 +366,14 @@ fn compare_lane(store: &Store, lane: u64, of: &mut ModelLane, is_exact: bool) ->
         }));
         at = page.searched_to;
     }
+    Ok(found)
+}
+
+fn compare_lane(store: &Store, lane: u64, of: &mut ModelLane, is_exact: bool) -> Checked {
+    if of.channel.is_none() && store.retention(Lane::new(lane)) != Some(of.retention) {
+        wrong!("lane {lane} has another retention");
+    }
+    let found = read_lane(store, lane)?;
     let kept = of.ever.len().checked_sub(found.len()).filter(|first| *first <= of.trimmed);
     let is_suffix = kept.is_some_and(|first| {
         of.ever[first..]
