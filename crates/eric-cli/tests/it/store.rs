@@ -8,6 +8,7 @@ use std::sync::Arc;
 use eric_sse::cursor::Cursors as _;
 use eric_sse::lane::{Overflow, Retention};
 use eric_sse::log::{Log as _, NewEntry};
+use eric_sse::persist::KvStore as _;
 use eric_sse::{Clock as _, Message, SystemClock};
 use eric_store::{RealDisk, Store, StoreSettings};
 use serde_json::Value;

@@ -10,6 +10,9 @@ use eric_testkit::ManualClock;
 use eric_testkit::fault_disk::{Crash, FaultDisk};
 use futures_util::FutureExt as _;
 
+/// How a store ends.
+type End = fn(&FaultDisk, Store);
+
 fn open(disk: &FaultDisk, sync: Sync) -> Store {
     let settings = StoreSettings { sync, ..StoreSettings::default() };
     Store::open_stepped(disk.mount(), settings, Arc::new(ManualClock::new())).unwrap()
@@ -57,7 +60,7 @@ fn an_unclean_end_without_fsync_begins_an_epoch() {
 
 #[test]
 fn a_clean_end_and_any_end_with_fsync_do_not() {
-    let ends: [(Sync, fn(&FaultDisk, Store)); 3] = [
+    let ends: [(Sync, End); 3] = [
         (Sync::Os, |_, store| drop(store)),
         (Sync::Fsync, |_, store| drop(store)),
         (Sync::Fsync, |disk, store| {
