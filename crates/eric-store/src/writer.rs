@@ -190,8 +190,10 @@ impl Writer {
         let Err(error) = outcome else { return Turn::Worked };
         if is_full(&error) {
             let refused = if state.end.missing_room().is_some() { state.end.take_first() } else { None };
-            // Notes can wait for longer.
-            state.end.noted_ms = state.end.noted_ms.map(|_| self.shared.clock.now().as_ms());
+            if refused.is_none() {
+                // Notes can wait for longer.
+                state.end.noted_ms = state.end.noted_ms.map(|_| self.shared.clock.now().as_ms());
+            }
             drop(state);
             let text = format!("there is no room for another segment: {error}");
             match refused {
@@ -214,7 +216,9 @@ impl Writer {
         let spare = self.shared.take_spare(needed)?;
         let (mut seal, file) = self.plan_last(|state| state.end.group.put(&Change::Sealed));
         self.write(&mut seal, &*file, true)?;
-        self.shared.begin_segment(spare, seal.start.segment + 1)?;
+        // The segment has ended: whatever goes wrong from here on, even for want of room, nothing can follow.
+        let begun = self.shared.begin_segment(spare, seal.start.segment + 1);
+        begun.map_err(|error| io::Error::other(format!("after the last one had ended: {error}")))?;
         self.shared.wake_housekeeper();
         Ok(())
     }
