@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use eric_sse::lane::Lane;
+use eric_sse::lane::{Lane, Retention};
 use eric_sse::log::{Log as _, NewEntry};
 use eric_sse::{Message, SystemClock, Timestamp};
 use eric_store::{Store, StoreSettings};
@@ -14,6 +14,8 @@ use crate::disk::{Notes, NotingDisk, Raw};
 use crate::figures::{at, median, roomy, usage};
 
 const ROUNDS: usize = 7;
+/// Messages that a channel keeps.
+const KEPT_PER_LANE: u64 = 2_000;
 const ROUND: Duration = Duration::from_millis(1500);
 
 /// Messages of 128 bytes to 4 KiB, all their payloads made before.
@@ -32,9 +34,7 @@ pub(crate) async fn run(base: &Path) -> anyhow::Result<()> {
     println!(
         "in flight   appends/s       raw  ratio (each round)                          group  fdatasync   answer p50    p99.9  CPU/append"
     );
-    for in_flight in std::env::var("IN_FLIGHT")
-        .map_or(vec![1, 16, 256], |text| text.split(',').filter_map(|n| n.parse().ok()).collect())
-    {
+    for in_flight in [1, 16, 256] {
         one(base, in_flight).await?;
     }
     Ok(())
@@ -48,8 +48,8 @@ async fn one(base: &Path, in_flight: usize) -> anyhow::Result<()> {
     let mut raw = Raw::new(other.path())?;
     let mut lanes = Vec::new();
     for _ in 0..64 {
-        let kept = std::env::var("KEPT").ok().and_then(|n| n.parse().ok()).unwrap_or(1 << 40);
-        lanes.push(store.open(eric_sse::lane::Retention { max_messages: kept, ..roomy() }).await?);
+        // Old entries go, so after a while segments are used again, as in any hub that runs for long.
+        lanes.push(store.open(Retention { max_messages: KEPT_PER_LANE, ..roomy() }).await?);
     }
     let (lanes, messages) = (Arc::new(lanes), Arc::new(messages()));
     let (mut rates, mut raws, mut ratios, mut syncs, mut answers) = (vec![], vec![], vec![], vec![], vec![]);

@@ -84,7 +84,7 @@ async fn the_hubs_own_log_is_broadcast_where_that_is_wished_for() {
     logs.write_all(request).await.unwrap();
     let text = read_until(&mut logs, "stream begins").await;
     for record in [
-        "event: WARNING\ndata: \"eric::serve: engine=memory: everything is gone with the process\"\n",
+        "event: WARNING\ndata: \"eric::engine: engine=memory: everything is gone with the process\"\n",
         "event: INFO\ndata: \"eric::serve: as many connections as descriptors allow descriptors=",
         "event: DEBUG\ndata: \"eric_server::http::events: stream begins channel=logs",
     ] {
