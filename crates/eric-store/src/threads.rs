@@ -1,8 +1,9 @@
-//! The threads of a store: one writes, one keeps house, two read.
+//! The threads of a store: one writes, one tells what was written, one keeps house, two read.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::thread::{Builder, JoinHandle};
 
 use eric_sse::limits::STORE_READS_MAX;
@@ -13,10 +14,13 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::read::Fetch;
 use crate::shared::Shared;
-use crate::writer::{Turn, Writer};
+use crate::writer::{News, Turn, Writer};
 
 /// Threads that wait for the disk on behalf of readers.
 const READERS: usize = 2;
+
+/// Groups whose news may wait to be told; the writer waits for the first of them.
+const UNTOLD_GROUPS_MAX: usize = 2;
 
 /// The running threads; [`Threads::join`] ends them.
 #[derive(Debug)]
@@ -47,7 +51,10 @@ impl Threads {
             arrived: Condvar::new(),
         });
         let mut threads = Self { handles: Vec::new(), reads };
+        let (teller, news) = sync_channel(UNTOLD_GROUPS_MAX);
+        writer.tell_through(teller);
         threads.spawn("eric-writer", move || write(&mut writer))?;
+        threads.spawn("eric-teller", move || news.into_iter().for_each(News::tell))?;
         let house = shared.clone();
         threads.spawn("eric-house", move || keep_house(&house))?;
         for _ in 0..READERS {

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::{SendError, SyncSender};
 
 use eric_sse::engine::FeedEvent;
 use eric_sse::limits::STORE_NOTE_LAG_MS_MAX;
@@ -18,10 +19,30 @@ use crate::rewrite::Stage;
 use crate::settings::Sabotage;
 use crate::shared::Shared;
 use crate::spare::is_full;
-use crate::state::State;
+use crate::state::{State, Tell};
 
 /// What the machine's cache is made of.
 pub(crate) const PAGE_BYTES: u32 = 4096;
+
+/// Answers that the writer gives itself, because waking another thread would take longer.
+const FEW_ANSWERS: usize = 8;
+
+/// What is to be said once a group is durable.
+#[derive(Debug)]
+pub(crate) struct News {
+    feed: Option<Tell>,
+    answers: Vec<Answer>,
+}
+
+impl News {
+    /// Wakes whom the group concerns, then answers.
+    pub(crate) fn tell(self) {
+        if let Some(feed) = self.feed {
+            feed.0.settle();
+        }
+        self.answers.into_iter().for_each(Answer::give);
+    }
+}
 
 /// What came of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,11 +59,18 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     /// The buffer of the last group, to be used again.
     buffer: Vec<u8>,
+    /// Who tells the news while the next group is written.
+    teller: Option<SyncSender<News>>,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, buffer: Vec::new() }
+        Self { shared, buffer: Vec::new(), teller: None }
+    }
+
+    /// Leaves it to another thread to tell the news of larger groups.
+    pub(crate) fn tell_through(&mut self, teller: SyncSender<News>) {
+        self.teller = Some(teller);
     }
 
     /// Takes what is planned and makes it durable. Never fails: what went wrong is answered, and stops the store where
@@ -143,10 +171,15 @@ impl Writer {
         if group.checkpoint.is_some() || rewrite.is_some() {
             self.shared.wake_housekeeper();
         }
-        if let Some(feed) = feed.filter(|_| has_news) {
-            feed.0.settle();
+        let news = News { feed: feed.filter(|_| has_news), answers: std::mem::take(&mut group.answers) };
+        match &self.teller {
+            Some(teller) if news.answers.len() > FEW_ANSWERS => {
+                if let Err(SendError(news)) = teller.send(news) {
+                    news.tell();
+                }
+            }
+            _ => news.tell(),
         }
-        group.answers.drain(..).for_each(Answer::give);
         self.buffer = group.bytes;
     }
 
