@@ -114,6 +114,18 @@ impl Shared {
         self.asked.notify_one();
     }
 
+    /// Something was let go, and is to be noted within the time that notes may wait.
+    pub(crate) fn note(&self, now_ms: u64) {
+        let mut state = self.state.lock();
+        let is_first = state.end.noted_ms.is_none();
+        state.end.noted_ms.get_or_insert(now_ms);
+        // Who waits for nothing in particular has to be told that there is something.
+        state.is_nudged |= is_first;
+        if is_first && std::mem::take(&mut state.is_writer_waiting) {
+            self.asked.notify_one();
+        }
+    }
+
     /// Takes nothing more; the writer is to finish what waits.
     pub(crate) fn begin_closing(&self) {
         self.state.lock().is_closing = true;

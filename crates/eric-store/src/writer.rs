@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SendError, SyncSender};
 
 use eric_sse::engine::FeedEvent;
+use eric_sse::lane::Lane;
 use eric_sse::limits::STORE_NOTE_LAG_MS_MAX;
 use eric_sse::{Error, ErrorKind};
 
@@ -19,7 +20,7 @@ use crate::rewrite::Stage;
 use crate::settings::Sabotage;
 use crate::shared::Shared;
 use crate::spare::is_full;
-use crate::state::{State, Tell};
+use crate::state::State;
 
 /// What the machine's cache is made of.
 pub(crate) const PAGE_BYTES: u32 = 4096;
@@ -27,17 +28,35 @@ pub(crate) const PAGE_BYTES: u32 = 4096;
 /// Answers that the writer gives itself, because waking another thread would take longer.
 const FEW_ANSWERS: usize = 8;
 
-/// What is to be said once a group is durable.
+/// Lanes whose rules are looked at before others may have the state.
+const ENFORCE_SLICE: usize = 16;
+
+/// What is left to do once a group is durable and shown.
 #[derive(Debug)]
 pub(crate) struct News {
-    feed: Option<Tell>,
+    shared: Arc<Shared>,
+    /// What the hub was told; let go of here, where nobody waits.
+    told: Vec<Told>,
+    /// Lanes whose rules are to be looked at.
+    due: Vec<Lane>,
     answers: Vec<Answer>,
 }
 
 impl News {
-    /// Wakes whom the group concerns, then answers.
-    pub(crate) fn tell(self) {
-        if let Some(feed) = self.feed {
+    /// Lets go of what the rules no longer keep, wakes whom the group concerns, then answers.
+    pub(crate) fn tell(mut self) {
+        let now_ms = self.shared.clock.now().as_ms();
+        self.due.sort_unstable();
+        self.due.dedup();
+        let mut has_trimmed = false;
+        for lanes in self.due.chunks(ENFORCE_SLICE) {
+            has_trimmed |= self.shared.state.lock().enforce(lanes.iter().copied(), now_ms);
+        }
+        if has_trimmed {
+            self.shared.note(now_ms);
+        }
+        let feed = self.shared.state.lock().feed.clone();
+        if let Some(feed) = feed.filter(|_| has_trimmed || !self.told.is_empty()) {
             feed.0.settle();
         }
         self.answers.into_iter().for_each(Answer::give);
@@ -139,10 +158,7 @@ impl Writer {
             self.withhold(group);
             return;
         }
-        let now_ms = self.shared.clock.now().as_ms();
-        group.due.sort_unstable();
-        group.due.dedup();
-        let (feed, has_news) = {
+        {
             let mut state = self.shared.state.lock();
             state.end.since_checkpoint += group.bytes.len() as u64;
             state.lanes.show(group.tail);
@@ -155,23 +171,19 @@ impl Writer {
                     Told::Removed(lane) => state.tell(FeedEvent::Removed { lane: *lane }),
                 }
             }
-            let has_trimmed = state.enforce(group.due.drain(..), now_ms);
-            if has_trimmed {
-                state.end.noted_ms.get_or_insert(now_ms);
-            }
             if let Some(segment) = group.checkpoint {
                 state.checkpoint = segment;
             }
             if rewrite == Some(true) {
                 state.rewrite = Stage::Ready;
             }
-            (state.feed.clone(), has_trimmed || !group.told.is_empty())
-        };
+        }
         self.shared.retire(&group.released);
         if group.checkpoint.is_some() || rewrite.is_some() {
             self.shared.wake_housekeeper();
         }
-        let news = News { feed: feed.filter(|_| has_news), answers: std::mem::take(&mut group.answers) };
+        let Group { bytes, answers, told, due, .. } = group;
+        let news = News { shared: self.shared.clone(), told, due, answers };
         match &self.teller {
             Some(teller) if news.answers.len() > FEW_ANSWERS => {
                 if let Err(SendError(news)) = teller.send(news) {
@@ -180,7 +192,7 @@ impl Writer {
             }
             _ => news.tell(),
         }
-        self.buffer = group.bytes;
+        self.buffer = bytes;
     }
 
     /// Writes a group, and syncs it where that is promised or `must_sync`.
