@@ -1,5 +1,6 @@
 //! `eric serve`: the hub as a process.
 
+use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,6 +20,9 @@ use tracing_subscriber::EnvFilter;
 use crate::Failure;
 use crate::engine::{self, Durability, EngineChoice};
 use crate::logging::{self, Records};
+
+/// Time between two looks at whether the engine still works.
+const HEALTH_PERIOD: Duration = Duration::from_secs(1);
 
 /// Runs a hub until SIGTERM or SIGINT.
 ///
@@ -152,7 +156,10 @@ impl Serve {
             .clone()
             .zip(records)
             .map(|(id, records)| tokio::spawn(logging::publish(hub.clone(), id, records)));
-        let outcome = run(server, stop).await;
+        let outcome = tokio::select! {
+            outcome = run(server, stop) => outcome,
+            never = watch_health(&hub) => match never {},
+        };
         if let Some(publishing) = publishing {
             publishing.abort();
             let _ = publishing.await;
@@ -185,6 +192,19 @@ async fn run(server: Server, mut stop: StopSignals) -> anyhow::Result<()> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Says it, once, when the engine has stopped: what is asked of the hub from then on is refused with the reason, and
+/// whoever looks after it need not ask.
+async fn watch_health(hub: &Hub) -> Infallible {
+    let mut looks = tokio::time::interval(HEALTH_PERIOD);
+    loop {
+        looks.tick().await;
+        if let Err(error) = hub.health() {
+            tracing::error!(%error, "nothing is taken any more, what is kept can be read: mend it and start the hub again");
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// The signals that stop a process.

@@ -23,11 +23,24 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A running `eric serve`.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    process: Child,
+    serving: Serving,
     ready: HashMap<String, String>,
+}
+
+/// An `eric serve` that need not be ready.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    process: Child,
     stdout: Lines<BufReader<ChildStdout>>,
     stderr: watch::Receiver<Vec<String>>,
     stderr_reader: JoinHandle<()>,
+}
+
+/// `eric serve` with exactly these flags, to be started.
+pub(crate) fn serve(flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_eric"));
+    command.arg("serve").args(flags);
+    command
 }
 
 impl Hub {
@@ -40,33 +53,7 @@ impl Hub {
 
     /// Starts `eric serve` with exactly these flags.
     pub(crate) async fn serve(flags: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_eric"))
-            .arg("serve")
-            .args(flags)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the binary was built with this test");
-        let stdout = process.stdout.take().expect("standard output is piped");
-        let (stderr, stderr_reader) = collect(process.stderr.take().expect("standard error is piped"));
-        let mut stdout = BufReader::new(stdout).lines();
-        let line = timeout(PATIENCE, stdout.next_line())
-            .await
-            .expect("a ready line in time")
-            .expect("standard output is UTF-8")
-            .unwrap_or_default();
-        let Some(words) = line.strip_prefix("ready ") else {
-            stderr_reader.await.expect("the reader of standard error does not panic");
-            panic!("no ready line but {line:?}; stderr: {:#?}", stderr.borrow());
-        };
-        let ready = words
-            .split(' ')
-            .filter_map(|word| word.split_once('='))
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect();
-        Self { process, ready, stdout, stderr, stderr_reader }
+        Serving::start(serve(flags)).ready().await
     }
 
     /// A value of the ready line, as `http`, `socket` or `engine`.
@@ -86,32 +73,27 @@ impl Hub {
 
     /// The process, for signals.
     pub(crate) fn pid(&self) -> u32 {
-        self.process.id().expect("the hub still runs")
+        self.serving.pid()
     }
 
     /// Waits until standard error is as wanted, and returns its lines so far.
     pub(crate) async fn stderr_when(&mut self, is_wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
-        let lines = self.stderr.wait_for(|lines| is_wanted(lines));
-        timeout(PATIENCE, lines).await.expect("the lines in time").expect("the hub still writes").clone()
+        self.serving.stderr_when(is_wanted).await
     }
 
     /// Asks the hub to stop, as a supervisor does, and waits for its end.
     pub(crate) async fn terminate(self) -> Ended {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process has a pid");
-        kill_process(pid, Signal::TERM).expect("a process of our own takes signals");
-        self.ended().await
+        self.serving.end_by(Signal::TERM).await
+    }
+
+    /// Ends the hub in the middle of whatever it does.
+    pub(crate) async fn kill(self) -> Ended {
+        self.serving.end_by(Signal::KILL).await
     }
 
     /// Waits for the hub's end, whatever brings it about.
-    pub(crate) async fn ended(mut self) -> Ended {
-        let status = timeout(PATIENCE, self.process.wait()).await.expect("the hub ends in time");
-        let mut stdout = Vec::new();
-        while let Some(line) = self.stdout.next_line().await.expect("standard output is UTF-8") {
-            stdout.push(line);
-        }
-        self.stderr_reader.await.expect("the reader of standard error does not panic");
-        let stderr = self.stderr.borrow().clone();
-        Ended { status: status.expect("a process of our own can be waited for"), stdout, stderr }
+    pub(crate) async fn ended(self) -> Ended {
+        self.serving.ended().await
     }
 
     /// One request on a connection of its own, and its whole answer.
@@ -135,6 +117,69 @@ impl Hub {
             self.request(method, path, &[("content-type", "application/json")], body.to_string()).await;
         assert!((200..300).contains(&answer.status), "{method} {path} {body}: {answer:?}");
         answer.json()
+    }
+}
+
+impl Serving {
+    /// Starts what `command` says, which becomes `eric serve`.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary was built with this test");
+        let stdout = process.stdout.take().expect("standard output is piped");
+        let (stderr, stderr_reader) = collect(process.stderr.take().expect("standard error is piped"));
+        Self { process, stdout: BufReader::new(stdout).lines(), stderr, stderr_reader }
+    }
+
+    /// Waits for the ready line.
+    pub(crate) async fn ready(mut self) -> Hub {
+        let line = timeout(PATIENCE, self.stdout.next_line())
+            .await
+            .expect("a ready line in time")
+            .expect("standard output is UTF-8")
+            .unwrap_or_default();
+        let Some(words) = line.strip_prefix("ready ") else {
+            panic!("no ready line but {line:?}; stderr: {:#?}", self.ended().await.stderr);
+        };
+        let ready = words
+            .split(' ')
+            .filter_map(|word| word.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        Hub { serving: self, ready }
+    }
+
+    fn pid(&self) -> u32 {
+        self.process.id().expect("the hub still runs")
+    }
+
+    /// Waits until standard error is as wanted, and returns its lines so far.
+    pub(crate) async fn stderr_when(&mut self, is_wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
+        let lines = self.stderr.wait_for(|lines| is_wanted(lines));
+        timeout(PATIENCE, lines).await.expect("the lines in time").expect("the hub still writes").clone()
+    }
+
+    /// Sends a signal that ends it, and waits for that.
+    pub(crate) async fn end_by(self, signal: Signal) -> Ended {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process has a pid");
+        kill_process(pid, signal).expect("a process of our own takes signals");
+        self.ended().await
+    }
+
+    /// Waits for its end, whatever brings it about.
+    pub(crate) async fn ended(mut self) -> Ended {
+        let status = timeout(PATIENCE, self.process.wait()).await.expect("the hub ends in time");
+        let mut stdout = Vec::new();
+        while let Some(line) = self.stdout.next_line().await.expect("standard output is UTF-8") {
+            stdout.push(line);
+        }
+        self.stderr_reader.await.expect("the reader of standard error does not panic");
+        let stderr = self.stderr.borrow().clone();
+        Ended { status: status.expect("a process of our own can be waited for"), stdout, stderr }
     }
 }
 

@@ -51,6 +51,7 @@ async fn misuse_is_2_and_failure_is_1_and_both_say_why() {
         "--socket",
         "--logging-channel",
         "--engine",
+        "--durability",
         "--log-level",
         "--log-format",
         "--shutdown-grace",
@@ -176,7 +177,7 @@ async fn a_client_that_reads_nothing_does_not_hold_up_the_end() {
 #[tokio::test]
 async fn connections_are_as_many_as_descriptors_allow_less_256() {
     let script = format!(
-        "ulimit -n {0} && exec {1} serve --listen 127.0.0.1:0",
+        "ulimit -n {0} && exec {1} serve --listen 127.0.0.1:0 --engine memory",
         DESCRIPTORS_RESERVED + 5,
         env!("CARGO_BIN_EXE_eric")
     );
