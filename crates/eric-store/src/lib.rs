@@ -1,12 +1,12 @@
 //! The embedded durable engine of the Eric message hub: a segment log with group commit.
 //!
-//! [`Store`] keeps what a hub is told in one directory, and answers once it is on the disk. One writer takes all
-//! changes that wait, writes them at once and syncs once; readers see only what is durable. What the files look like
-//! is said in `docs/format.md`.
+//! [`Store`] keeps what a hub is told in one directory, and answers once it is on the disk. Callers put their changes
+//! into the next group; one writer writes it and syncs once for all of it; readers see only what is durable. What the
+//! files look like is said in `docs/format.md`.
 //!
-//! A chain to read along: `store.rs` (callers) → `writer.rs` (a turn) → `group.rs` (bytes) → `disk.rs` (the seam);
-//! and `open.rs` → `recover.rs` → `scan.rs` for what an earlier process left. [`offline`] is for a store that nobody has
-//! open.
+//! A chain to read along: `store.rs` (callers) → `plan.rs` (a change) → `group.rs` (bytes) → `writer.rs` (a turn) →
+//! `disk.rs` (the seam); and `open.rs` → `recover.rs` → `scan.rs` for what an earlier process left. [`offline`] is for a
+//! store that nobody has open.
 
 mod checkpoint;
 mod damage;

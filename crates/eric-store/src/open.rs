@@ -13,7 +13,6 @@ use crate::format::change::Change;
 use crate::plan::{Current, End};
 use crate::recover::{FENCE_BITS, Recovered, list_segments, recover};
 use crate::rewrite::Stage;
-use crate::scan::Scan;
 use crate::segments::{Segments, name_of};
 use crate::settings::{StoreSettings, Sync};
 use crate::shared::Shared;
@@ -101,9 +100,10 @@ fn reopen(
     let file = segments.file(number).clone();
     // What was written and not synced is on the disk from here on, and what was torn is not. It is written again
     // first: where a sync failed before, the machine shows what its disk does not hold, and would not sync it.
-    let scan = Scan::read(number, &file)?;
-    let suspect = scan.bytes(end.durable.min(end.at), end.at);
-    file.write(suspect, u64::from(end.durable.min(end.at))).trying("the end of the log cannot be written")?;
+    let suspect_from = end.durable.min(end.at);
+    let mut suspect = vec![0; (end.at - suspect_from) as usize];
+    file.read(&mut suspect, u64::from(suspect_from)).trying("the end of the log cannot be read")?;
+    file.write(&suspect, u64::from(suspect_from)).trying("the end of the log cannot be written")?;
     if report.cut_bytes > 0 {
         let zeros = vec![0; (end.dirty_to - end.at) as usize];
         file.write(&zeros, u64::from(end.at)).trying("the torn end of the log cannot be cleared")?;

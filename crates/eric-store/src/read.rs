@@ -141,8 +141,8 @@ impl Fetch {
                 let mut reader = Reader::new(&bytes[at..at + place.len as usize]);
                 let before: Option<&MessageType> = entries.last().map(|entry| entry.message().kind());
                 let read = RawEntry::read(&mut reader).and_then(|raw| {
-                    let entry = raw.entry(self.epoch, bytes, before)?;
-                    Ok(entry).and_then(|entry| reader.end().map(|()| entry))
+                    reader.end()?;
+                    raw.entry(self.epoch, bytes, before)
                 });
                 let is_wanted = |entry: &Entry| entry.offset() == *offset && entry.lane() == self.lane;
                 match read {

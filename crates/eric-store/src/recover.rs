@@ -98,14 +98,13 @@ pub(crate) fn recover_watched(
 ) -> Found<Recovered> {
     let (first, last) =
         (*files.keys().next().expect("there is one"), *files.keys().next_back().expect("there is one"));
-    let store = Scan::read(last, &files[&last])?.head.store;
     let mark = match last_checkpoint(&files, last, watch)? {
         Some(mark) => mark,
         None if first == 1 => Mark { segment: 1, at: 0 },
         None => return Err(Damage::new(first, 0_u64, "the segments before it are missing").into()),
     };
     let mut replay = Replay::new();
-    let mut end = None;
+    let mut found = None;
     let until = cut_too_far(&files[&last], last, sabotage)?;
     for (number, file) in files.range(mark.segment..) {
         let scan = Scan::read(*number, file)?;
@@ -115,10 +114,10 @@ pub(crate) fn recover_watched(
             true => Ok(()),
             false => replay.take(*number, record),
         };
-        end = Some(scan.walk(*number == last, visit)?);
+        found = Some((scan.head.store, scan.walk(*number == last, visit)?));
         watch(1, *number);
     }
-    let mut end = end.expect("the last segment is not before the checkpoint");
+    let (store, mut end) = found.expect("the last segment is not before the checkpoint");
     end.at = end.at.min(until);
     let leftovers = replay.leftovers(&files, &mark)?;
     let mut recovered = Recovered {

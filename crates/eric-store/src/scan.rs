@@ -196,11 +196,6 @@ impl Scan {
         at + u32::try_from(dirty).expect("segments are smaller than 4 GiB")
     }
 
-    /// What the file holds from `from` up to `to`.
-    pub(crate) fn bytes(&self, from: u32, to: u32) -> &[u8] {
-        &self.bytes[from as usize..to as usize]
-    }
-
     /// Whether the records may end at `at`; returns where the last byte is that is not zero.
     fn end(&self, at: u32, is_last: bool) -> Found<u32> {
         let number = self.head.number;

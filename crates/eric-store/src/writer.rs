@@ -1,7 +1,8 @@
 //! The writer: makes what was planned durable, one write and one sync for all of it.
 //!
 //! It alone writes to the log. A **turn** takes the group that callers have planned, writes it, syncs, and only then
-//! shows it to readers, tells the hub, and answers. While it waits for the disk the next group is planned.
+//! shows it to readers and the hub. What is left to do then (rules, wake-ups, answers) is [`News`], which another
+//! thread tells where there is one. While the writer waits for the disk the next group is planned.
 
 use std::io;
 use std::sync::Arc;
