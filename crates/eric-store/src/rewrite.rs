@@ -130,12 +130,13 @@ impl Shared {
     /// Puts the new file in the place of the old ones.
     fn switch(&self, rewrite: &Rewrite) -> io::Result<()> {
         let number = rewrite.victims[0];
-        if let Err(error) = self.disk.rename(&rewrite.temporary, &name_of(number)) {
+        let renamed = self.disk.rename(&rewrite.temporary, &name_of(number));
+        if let Err(error) = renamed.and_then(|()| self.disk.sync_names()) {
             let _ = self.disk.remove(&rewrite.temporary);
+            // Either file may have the name, now and after a crash, and either will do: the index stays as it is.
+            self.state.lock().segments.get_mut(number).has_its_name = false;
             return Err(error);
         }
-        // If this fails either file may be there after a crash, and either will do: the index stays as it is.
-        self.disk.sync_names()?;
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let last_key = rewrite.victims.iter().map(|victim| state.segments.get(*victim).last_key).max();
@@ -157,6 +158,7 @@ impl Shared {
         let segment = state.segments.get_mut(number);
         segment.file = rewrite.file.clone();
         segment.size = rewrite.size;
+        segment.has_its_name = true;
         segment.key_bytes = rewrite.key_bytes;
         segment.last_key = last_key.unwrap_or(0);
         Ok(())

@@ -17,6 +17,8 @@ pub(crate) struct Segment {
     pub(crate) last_key: u64,
     /// Bytes of keys that stand there without their entries.
     pub(crate) key_bytes: u64,
+    /// Whether its name is surely that of this file.
+    pub(crate) has_its_name: bool,
 }
 
 /// All segments, by number.
@@ -25,7 +27,8 @@ pub(crate) struct Segments(BTreeMap<u64, Segment>);
 
 impl Segments {
     pub(crate) fn insert(&mut self, number: u64, file: Arc<dyn DiskFile>, size: u64) {
-        let before = self.0.insert(number, Segment { file, size, live_bytes: 0, last_key: 0, key_bytes: 0 });
+        let segment = Segment { file, size, live_bytes: 0, last_key: 0, key_bytes: 0, has_its_name: true };
+        let before = self.0.insert(number, segment);
         assert!(before.is_none(), "a segment's number is given once");
     }
 

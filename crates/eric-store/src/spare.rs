@@ -15,8 +15,9 @@ use crate::writer::PAGE_BYTES;
 
 /// What the name of a spare begins with.
 pub(crate) const SPARE_PREFIX: &str = "spare-";
-/// Spares that are kept.
-const SPARES_MAX: usize = 1;
+/// Spares that are kept: one is made ahead, and what is given back while it waits is the one after it. Where segments
+/// come and go none has to be made then, which would cost the disk as much as what is written to it.
+const SPARES_MAX: usize = 2;
 /// A new segment is as large as this part of what there is, within the limits.
 const SEGMENT_PART: u64 = 4;
 
@@ -126,26 +127,40 @@ impl Shared {
         self.wake_housekeeper();
     }
 
-    /// Gives back the room of segments that are out of use: one becomes a spare, the others go.
+    /// Gives back the room of segments that are out of use: they become spares where those are wanted, or go. What
+    /// cannot be renamed or removed stays until the store is opened again.
     pub(crate) fn give_back(&self) -> io::Result<()> {
         let retired = std::mem::take(&mut *self.retired.lock());
         if retired.is_empty() {
             return Ok(());
         }
+        let (mut spares, mut outcome) = (Vec::new(), Ok(()));
         for (number, segment) in retired {
             // Whoever still reads an entry of it must find that entry there.
             let is_read = Arc::strong_count(&segment.file) > 1;
-            let size = segment.size;
+            // Where there is less than there was, smaller segments will do.
             let is_usual =
-                (self.settings.segment_bytes_min..=self.settings.segment_bytes_max).contains(&size);
-            if self.spares.lock().len() < SPARES_MAX && !is_read && is_usual {
-                let name = self.name_spare();
-                self.disk.rename(&name_of(number), &name)?;
-                self.spares.lock().push(Spare { name, file: segment.file, size });
-            } else {
-                self.disk.remove(&name_of(number))?;
+                (self.settings.segment_bytes_min..=2 * self.segment_bytes()).contains(&segment.size);
+            let is_usable = is_usual && !is_read && segment.has_its_name;
+            let is_wanted = is_usable && self.spares.lock().len() + spares.len() < SPARES_MAX;
+            let name = self.name_spare();
+            let done = match is_wanted {
+                true => self.disk.rename(&name_of(number), &name),
+                false => self.disk.remove(&name_of(number)),
+            };
+            match done {
+                Ok(()) if is_wanted => spares.push(Spare { name, file: segment.file, size: segment.size }),
+                Ok(()) => {}
+                Err(error) => outcome = Err(error),
             }
         }
-        self.disk.sync_names()
+        // Nothing is written to them before that: a crash may bring their old names back, and what those say of them
+        // must be true then.
+        if let Err(error) = self.disk.sync_names() {
+            spares.iter().for_each(|spare| drop(self.disk.remove(&spare.name)));
+            return Err(error);
+        }
+        self.spares.lock().extend(spares);
+        outcome
     }
 }

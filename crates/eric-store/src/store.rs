@@ -128,13 +128,13 @@ impl Store {
         writer.lock().turn() == Turn::Worked
     }
 
-    /// Keeps house once, without threads: spares are made, dead segments go, mostly dead ones are rewritten.
+    /// Keeps house once, without threads: dead segments go, spares are made, mostly dead ones are rewritten.
     ///
     /// # Errors
     /// What the disk says; nothing depends on it.
     pub fn tidy(&self) -> std::io::Result<()> {
-        self.shared.prepare_spare()?;
         self.shared.give_back()?;
+        self.shared.prepare_spare()?;
         self.shared.rewrite().map(|_| ())
     }
 

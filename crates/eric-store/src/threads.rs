@@ -95,8 +95,8 @@ fn write(writer: &mut Writer) {
 fn keep_house(shared: &Arc<Shared>) {
     // What cannot be tidied up stays for later: nothing depends on it.
     while shared.wait_for_mess() {
-        let _ = shared.prepare_spare();
         let _ = shared.give_back();
+        let _ = shared.prepare_spare();
         while let Ok(true) = shared.rewrite() {}
     }
 }
