@@ -1,48 +1,56 @@
 //! Durable publishes over HTTP: 64 publishers that keep their connections, to a hub in memory and one on the store, in
-//! turns, and the raw program with groups of 64 such messages.
+//! turns, and the raw program with the same groups. Hubs and publishers have threads of their own.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use eric_server::{Handle, Server, ServerSettings};
+use eric_sse::{Hub, SystemClock};
+use eric_store::{Store, StoreSettings};
+use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
 
-use crate::disk::Raw;
-use crate::figures::median;
+use crate::disk::{Notes, NotingDisk, Raw};
+use crate::figures::{at, median};
 
 const PUBLISHERS: usize = 64;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_secs(2);
-/// Bytes that a message of this benchmark takes in the log, about.
-const ENTRY_BYTES: usize = 270;
+/// Threads of a hub, as many as its publishers have.
+const THREADS: usize = 2;
 
-struct Hub {
-    process: Child,
+/// A hub on threads of its own.
+struct Serving {
     address: String,
+    handle: Handle,
+    runtime: Option<Runtime>,
 }
 
-impl Hub {
-    fn start(eric: &Path, engine: &str) -> anyhow::Result<Self> {
-        let mut process = Command::new(eric)
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error", "--engine", engine])
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("{} does not start: is it built?", eric.display()))?;
-        let mut line = String::new();
-        let out = process.stdout.take().context("standard output is piped")?;
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line)?;
-        let address = line.split("http=").nth(1).and_then(|rest| rest.split_whitespace().next());
-        Ok(Self { process, address: address.context("no ready line")?.to_owned() })
+impl Serving {
+    async fn start(open: impl Future<Output = anyhow::Result<Hub>> + Send + 'static) -> anyhow::Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+        let server = runtime.spawn(async {
+            let settings = ServerSettings { listen: Some(([127, 0, 0, 1], 0).into()), ..Default::default() };
+            anyhow::Ok(Server::bind(open.await?, settings)?)
+        });
+        let server = server.await??;
+        let address = server.local().context("it listens")?.to_string();
+        let handle = server.handle();
+        runtime.spawn(server.run());
+        let put = b"PUT /v1/channels/bench HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
+        request(&mut connect(&address).await?, put).await?;
+        Ok(Self { address, handle, runtime: Some(runtime) })
     }
 }
 
-impl Drop for Hub {
+impl Drop for Serving {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.handle.stop();
+        self.runtime.take().expect("it ends once").shutdown_background();
     }
 }
 
@@ -75,8 +83,8 @@ async fn connect(address: &str) -> anyhow::Result<BufReader<TcpStream>> {
     Ok(BufReader::new(socket))
 }
 
-/// Publishes for a while; returns how many a second were answered with 201.
-async fn publish(hub: &Hub) -> anyhow::Result<f64> {
+/// Publishes for a while; returns how many were answered with 201, and how long that took.
+async fn publish(hub: &Serving) -> anyhow::Result<(u64, Duration)> {
     let body = format!("{{\"type\":\"bench\",\"payload\":\"{}\"}}", "x".repeat(200));
     let text = format!(
         "POST /v1/channels/bench/messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -102,35 +110,52 @@ async fn publish(hub: &Hub) -> anyhow::Result<f64> {
     for task in tasks {
         count += task.await??;
     }
-    Ok(count as f64 / begin.elapsed().as_secs_f64())
+    Ok((count, begin.elapsed()))
 }
 
-pub(crate) async fn run(base: &Path, eric: &Path) -> anyhow::Result<()> {
+pub(crate) async fn run(base: &Path) -> anyhow::Result<()> {
     let (directory, other) = (tempfile::tempdir_in(base)?, tempfile::tempdir_in(base)?);
-    let memory = Hub::start(eric, "memory")?;
-    let file = Hub::start(eric, &format!("file:{}", directory.path().join("data").display()))?;
-    for hub in [&memory, &file] {
-        let put = b"PUT /v1/channels/bench HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
-        request(&mut connect(&hub.address).await?, put).await?;
-    }
+    let notes = Arc::new(Mutex::new(Notes::default()));
+    let disk = Arc::new(NotingDisk::open(directory.path(), &notes)?);
+    let memory = Serving::start(async { Ok(Hub::in_memory()) }).await?;
+    let file = Serving::start(async {
+        let store = Arc::new(Store::open_on(disk, StoreSettings::default(), Arc::new(SystemClock))?);
+        Ok(Hub::builder(store.clone()).restore(store).await?)
+    })
+    .await?;
     let mut raw = Raw::new(other.path())?;
-    let (mut in_memory, mut on_disk, mut raws, mut to_memory) = (vec![], vec![], vec![], vec![]);
+    let (mut in_memory, mut on_disk, mut raws) = (vec![], vec![], vec![]);
+    let (mut to_memory, mut to_raw) = (vec![], vec![]);
+    let (mut syncs, mut groups, mut publishes) = (vec![], 0, 0);
     for _ in 0..ROUNDS {
-        let memory = publish(&memory).await?;
-        let file = publish(&file).await?;
-        let groups = vec![PUBLISHERS * ENTRY_BYTES; 2_000];
-        let took = raw.write(&groups)?;
+        let (count, took) = publish(&memory).await?;
+        let memory = count as f64 / took.as_secs_f64();
+        *notes.lock() = Notes::default();
+        let (count, took) = publish(&file).await?;
+        let noted = std::mem::take(&mut *notes.lock());
+        let file = count as f64 / took.as_secs_f64();
+        let raw = count as f64 / raw.write(&noted.groups)?.as_secs_f64();
         in_memory.push(memory);
         on_disk.push(file);
+        raws.push(raw);
         to_memory.push(file / memory);
-        raws.push((groups.len() * PUBLISHERS) as f64 / took.as_secs_f64());
+        to_raw.push(file / raw);
+        syncs.extend(noted.syncs);
+        groups += noted.groups.len();
+        publishes += count;
     }
+    syncs.sort_unstable();
     println!(
-        "HTTP, {PUBLISHERS} publishers: memory {:.0}/s, file {:.0}/s (ratio {:.2}, target 0.8), raw in groups of {PUBLISHERS} {:.0}/s",
+        "Durable publishes over HTTP, {PUBLISHERS} publishers, 200 B; medians of {ROUNDS} rounds\n  \
+         in memory {:.0}/s · file {:.0}/s · the same groups raw {:.0}/s\n  \
+         file to memory {:.2}, to raw {:.2} · {:.1} in a group · fdatasync {} µs",
         median(&mut in_memory),
         median(&mut on_disk),
-        median(&mut to_memory),
         median(&mut raws),
+        median(&mut to_memory),
+        median(&mut to_raw),
+        publishes as f64 / groups as f64,
+        at(&syncs, 0.5).as_micros(),
     );
     Ok(())
 }

@@ -21,8 +21,7 @@ async fn main() -> anyhow::Result<()> {
         appends::run(&base).await?;
     }
     if wants("http") {
-        let eric = std::env::var_os("ERIC").map_or_else(|| "target/release/eric".into(), PathBuf::from);
-        http::run(&base, &eric).await?;
+        http::run(&base).await?;
     }
     if wants("catch-up") {
         reads::catch_up(&base).await?;

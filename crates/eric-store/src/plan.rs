@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 
-use eric_sse::cursor::{Commit, Committed};
+use eric_sse::cursor::{Commit, Committed, Lease};
+use eric_sse::engine::FeedEvent;
 use eric_sse::engine::lanes::lanes_of;
 use eric_sse::lane::OpenLane;
 use eric_sse::limits::{
@@ -56,6 +57,8 @@ pub(crate) struct End {
     pub(crate) checkpoint_bytes: u64,
     /// When the oldest note that is not written was made.
     pub(crate) noted_ms: Option<u64>,
+    /// When room was last sought because the disk had none.
+    pub(crate) sought_ms: Option<u64>,
     /// How often the store was opened.
     pub(crate) opening: u64,
     /// The number of the store.
@@ -76,6 +79,7 @@ impl End {
             since_checkpoint: 0,
             checkpoint_bytes: 0,
             noted_ms: None,
+            sought_ms: None,
             opening,
             store,
             syncs,
@@ -141,11 +145,30 @@ impl End {
 }
 
 impl State {
-    /// Takes a change: plans it, or lets it wait. Where it may do neither, it is given back with the reason.
-    pub(crate) fn take(&mut self, request: Request, now_ms: u64) -> std::result::Result<(), Refusal> {
+    /// Takes a change: plans it, or lets it wait. Where it may do neither, it is given back with the reason; where it
+    /// need wait for nothing, the answer is returned.
+    pub(crate) fn take(
+        &mut self,
+        request: Request,
+        now_ms: u64,
+    ) -> std::result::Result<Option<Answer>, Refusal> {
         if let Some(why) = &self.stopped {
             let error = stopped(why);
-            return Err(Box::new((request, error)));
+            return match request {
+                // Leases are not written, and without them nobody would read what is kept.
+                Request::Lease(listener, conflict, resolver) => {
+                    let result = self.lanes.lease(listener, conflict);
+                    if let Ok(Lease { fence, .. }) = result {
+                        self.tell(FeedEvent::LeaseTaken { listener, fence });
+                    }
+                    Ok(Some(Answer::Lease(resolver, result)))
+                }
+                Request::Release(listener, fence, resolver) => {
+                    self.lanes.release(listener, fence);
+                    Ok(Some(Answer::Nothing(resolver, Ok(()))))
+                }
+                request => Err(Box::new((request, error))),
+            };
         }
         if self.is_closing {
             let error = Error::new(ErrorKind::Unavailable, "the store is closing");
@@ -160,9 +183,9 @@ impl State {
         }
         if !self.end.has_waiting() && self.fits(&request) {
             self.apply(request, now_ms);
-            return Ok(());
+            return Ok(None);
         }
-        self.end.wait(request)
+        self.end.wait(request).map(|()| None)
     }
 
     fn fits(&self, request: &Request) -> bool {

@@ -8,7 +8,7 @@ use eric_sse::{Clock, Error};
 use parking_lot::{Condvar, Mutex};
 
 use crate::disk::Disk;
-use crate::request::Request;
+use crate::request::{Answer, Request};
 use crate::rewrite::Rewrite;
 use crate::segments::Segment;
 use crate::settings::{Sabotage, StoreSettings, Sync};
@@ -84,9 +84,12 @@ impl Shared {
         if is_writer_waiting {
             self.asked.notify_one();
         }
-        if let Err(refusal) = outcome {
-            let (request, error) = *refusal;
-            request.refuse(error);
+        match outcome {
+            Ok(answer) => answer.into_iter().for_each(Answer::give),
+            Err(refusal) => {
+                let (request, error) = *refusal;
+                request.refuse(error);
+            }
         }
     }
 

@@ -29,6 +29,9 @@ pub(crate) const PAGE_BYTES: u32 = 4096;
 /// Answers that the writer gives itself, because waking another thread would take longer.
 const FEW_ANSWERS: usize = 8;
 
+/// Milliseconds between two times that room is sought because the disk has none: it costs more than to refuse.
+const SEEK_ROOM_MS: u64 = 1_000;
+
 /// Lanes whose rules are looked at before others may have the state.
 const ENFORCE_SLICE: usize = 16;
 
@@ -235,12 +238,21 @@ impl Writer {
         state.end.is_rolling = false;
         let Err(error) = outcome else { return Turn::Worked };
         if is_full(&error) {
+            let now_ms = shared.clock.now().as_ms();
+            // What was let go since a segment last began may make room for it.
+            let is_sought = state.end.sought_ms.is_none_or(|ms| now_ms.saturating_sub(ms) >= SEEK_ROOM_MS);
+            if is_sought {
+                state.end.sought_ms = Some(now_ms);
+            }
             let refused = if state.end.missing_room().is_some() { state.end.take_first() } else { None };
             if refused.is_none() {
                 // Notes can wait for longer.
-                state.end.noted_ms = state.end.noted_ms.map(|_| self.shared.clock.now().as_ms());
+                state.end.noted_ms = state.end.noted_ms.map(|_| now_ms);
             }
             drop(state);
+            if is_sought {
+                shared.wake_housekeeper();
+            }
             let text = format!("there is no room for another segment: {error}");
             match refused {
                 Some(request) => request.refuse(Error::new(ErrorKind::NoSpace, text)),

@@ -28,6 +28,8 @@ struct Bench {
     bob: ListenerId,
     acknowledged: Vec<(Position, String)>,
     tried: usize,
+    /// Whether messages have idempotency keys.
+    has_keys: bool,
 }
 
 async fn start(disk: &SmallDisk) -> (Hub, HttpClient) {
@@ -38,22 +40,27 @@ async fn start(disk: &SmallDisk) -> (Hub, HttpClient) {
 
 impl Bench {
     async fn new(settings: &SettingsPatch) -> Self {
-        let disk = SmallDisk::mount(DISK_MIB).await;
+        Self::on(SmallDisk::mount(DISK_MIB).await, settings).await
+    }
+
+    async fn on(disk: SmallDisk, settings: &SettingsPatch) -> Self {
         disk.put_ballast(BALLAST_MIB);
         let (hub, client) = start(&disk).await;
         let (news, bob): (ChannelId, ListenerId) = ("news".parse().unwrap(), "bob".parse().unwrap());
         client.ensure_channel(&news, settings).await.unwrap();
         client.ensure_listener(&news, &bob).await.unwrap();
-        Self { disk, hub, client, news, bob, acknowledged: Vec::new(), tried: 0 }
+        Self { disk, hub, client, news, bob, acknowledged: Vec::new(), tried: 0, has_keys: false }
     }
 
-    /// Publishes one message, without a key. An answer other than success says that there is no room, and is returned.
+    /// Publishes one message. An answer other than success says that there is no room, and is returned.
     async fn publish(&mut self) -> Result<(), Answer> {
         let payload = format!("{} {}", self.tried, "x".repeat(PAYLOAD_BYTES));
         self.tried += 1;
         let body = json!({"type": "t", "payload": payload}).to_string();
-        let headers = [("content-type", "application/json")];
-        let answer = self.hub.request("POST", "/v1/channels/news/messages", &headers, body).await;
+        let key = self.tried.to_string();
+        let headers = [("content-type", "application/json"), ("idempotency-key", &key)];
+        let headers = if self.has_keys { &headers[..] } else { &headers[..1] };
+        let answer = self.hub.request("POST", "/v1/channels/news/messages", headers, body).await;
         if answer.status != 201 {
             assert_eq!((answer.status, &answer.json()["code"]), (507, &json!("no_space")), "{answer:?}");
             return Err(answer);
@@ -155,6 +162,30 @@ async fn room_comes_back_when_listeners_have_read_and_retention_lets_go() {
         }
         bench.publish().await.expect("there is room again");
     }
+    let bench = bench.killed().await;
+    bench.check_all_is_there().await;
+}
+
+#[tokio::test]
+async fn idempotency_keys_do_not_hold_the_room_of_their_messages() {
+    let settings = SettingsPatch { history: Some(0), ..SettingsPatch::default() };
+    // What is left of the segments' room is enough to write the keys elsewhere.
+    let mut bench = Bench::on(SmallDisk::mount(DISK_MIB + 1).await, &settings).await;
+    bench.has_keys = true;
+    for round in 0..3 {
+        bench.fill().await;
+        let (last, _) = bench.acknowledged[bench.acknowledged.len() - 1];
+        bench.client.ack(&bench.news, &bench.bob, last).await.unwrap();
+        bench.acknowledged.clear();
+        let start = Instant::now();
+        while bench.publish().await.is_err() {
+            assert!(start.elapsed() < PATIENCE, "round {round}: {:?}", bench.files());
+        }
+    }
+    let first = json!({"type": "t", "payload": "another"}).to_string();
+    let headers = [("content-type", "application/json"), ("idempotency-key", "1")];
+    let answer = bench.hub.request("POST", "/v1/channels/news/messages", &headers, first).await;
+    assert_eq!(answer.json()["code"], "key_reused", "keys are remembered: {answer:?}");
     let bench = bench.killed().await;
     bench.check_all_is_there().await;
 }

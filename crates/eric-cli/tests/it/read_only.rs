@@ -25,6 +25,7 @@ struct Bench {
     client: HttpClient,
     news: ChannelId,
     bob: ListenerId,
+    carol: ListenerId,
     acknowledged: Vec<(Position, String)>,
 }
 
@@ -32,13 +33,16 @@ impl Bench {
     async fn start(command: Command) -> Self {
         let hub = Serving::start(command).ready().await;
         let client = HttpClient::new(&hub.url()).unwrap().with_retry(RetryPolicy::never());
-        let (news, bob) = ("news".parse().unwrap(), "bob".parse().unwrap());
-        Self { hub, client, news, bob, acknowledged: Vec::new() }
+        let news = "news".parse().unwrap();
+        let (bob, carol) = ("bob".parse().unwrap(), "carol".parse().unwrap());
+        Self { hub, client, news, bob, carol, acknowledged: Vec::new() }
     }
 
     async fn set_up(&mut self) {
         self.client.ensure_channel(&self.news, &Default::default()).await.unwrap();
-        self.client.ensure_listener(&self.news, &self.bob).await.unwrap();
+        for listener in [&self.bob, &self.carol] {
+            self.client.ensure_listener(&self.news, listener).await.unwrap();
+        }
         for _ in 0..10 {
             self.publish().await.unwrap();
         }
@@ -114,6 +118,13 @@ impl Bench {
         assert!(ready.json()["detail"].as_str().unwrap().contains(reason), "{ready:?}");
         assert_eq!(self.hub.request("GET", "/health/live", &[], "").await.status, 200);
         self.check_all_is_there().await;
+        // A stream that begins only now, elsewhere than at a cursor that does not move any more.
+        let after = ReadFrom::After(self.acknowledged[2].0);
+        let options = SubscribeOptions { after, ..SubscribeOptions::default() };
+        self.check_rest(&mut Box::pin(self.client.subscribe(&self.news, &self.carol, options)), 3).await;
+        let path = "/v1/channels/news/listeners/carol/messages?limit=2&conflict=replace";
+        let pulled = self.hub.request("GET", path, &[], "").await;
+        assert_eq!(pulled.json()["messages"].as_array().map(Vec::len), Some(2), "{}", pulled.status);
         let is_said =
             |lines: &[String]| lines.iter().any(|line| line.contains("ERROR") && line.contains(reason));
         self.hub.stderr_when(is_said).await;

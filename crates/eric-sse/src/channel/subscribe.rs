@@ -236,8 +236,11 @@ impl Channel {
         let at = follow.at();
         if options.ack == Ack::Auto && at != lease.cursor.position {
             let by = Authority::Reader(lease.fence);
-            for answer in engine.commit(vec![Commit { listener: member.lane, to: at, by }]).await? {
-                answer?;
+            match engine.commit(vec![Commit { listener: member.lane, to: at, by }]).await {
+                Ok(answers) => answers.into_iter().try_for_each(|answer| answer.map(drop))?,
+                // An engine that has stopped moves no cursor, and still gives what it keeps.
+                Err(_) if engine.health().is_err() => {}
+                Err(error) => return Err(error),
             }
         }
         if member.arrive(&signal) {
