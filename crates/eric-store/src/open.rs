@@ -91,7 +91,7 @@ fn reopen(
     let mut report = Opening {
         is_new: false,
         segments: segments.numbers().len(),
-        cut_bytes: u64::from(end.dirty_to - end.at),
+        cut_bytes: u64::from(end.torn_to - end.at),
         has_new_epoch: may_have_lost,
     };
     if may_have_lost {
@@ -105,7 +105,7 @@ fn reopen(
     file.read(&mut suspect, u64::from(suspect_from)).trying("the end of the log cannot be read")?;
     file.write(&suspect, u64::from(suspect_from)).trying("the end of the log cannot be written")?;
     if report.cut_bytes > 0 {
-        let zeros = vec![0; (end.dirty_to - end.at) as usize];
+        let zeros = vec![0; (end.torn_to - end.at) as usize];
         file.write(&zeros, u64::from(end.at)).trying("the torn end of the log cannot be cleared")?;
     }
     file.sync().trying("the log cannot be synced")?;

@@ -171,7 +171,7 @@ fn cut_too_far(file: &Arc<dyn DiskFile>, last: u64, sabotage: Option<Sabotage>) 
             until = record.at;
             Ok(())
         })?;
-        end.is_sealed |= end.dirty_to == end.at;
+        end.is_sealed |= end.torn_to == end.at;
         until = if end.is_sealed { u32::MAX } else { until };
     }
     Ok(until)

@@ -179,11 +179,15 @@ fn choose(state: &mut State, now_ms: u64, settings: &crate::settings::StoreSetti
         .collect();
     let all: u64 = old.iter().map(|(_, segment)| segment.size).sum();
     let all_useful: u64 = old.iter().map(|(_, segment)| useful(segment)).sum();
-    // Where old entries go one after the other, what is half dead will be dead soon: there it is not worth it.
-    let worth = if all_useful < all / 2 { 2 } else { WORTH_WITHOUT_NEED };
+    // Where old entries go one after the other, what is half dead will be dead soon: there it is not worth it, nor
+    // where it was less dead a moment ago.
+    let has_need = all_useful < all / 2;
+    let worth = if has_need { 2 } else { WORTH_WITHOUT_NEED };
     let is_wasteful = |segment: &Segment| {
         let useful = useful(segment);
-        useful < segment.size / worth && segment.size - useful >= settings.segment_bytes_min / 2
+        useful < segment.size / worth
+            && segment.size - useful >= settings.segment_bytes_min / 2
+            && (has_need || segment.live_bytes == segment.live_bytes_seen)
     };
     let run_from = |first: usize, belongs: &dyn Fn(&Segment) -> bool| {
         let mut sum = 0;
@@ -200,6 +204,7 @@ fn choose(state: &mut State, now_ms: u64, settings: &crate::settings::StoreSetti
         let runs = (0..old.len()).map(|first| run_from(first, &is_small));
         victims = runs.into_iter().find(|run| run.len() >= NEIGHBOURS).unwrap_or_default();
     }
+    state.segments.iter_mut().for_each(|segment| segment.live_bytes_seen = segment.live_bytes);
     state.rewriting.clone_from(&victims);
     victims
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use memchr::memchr_iter;
+
 use crate::damage::{Damage, Fault, Found, Trying as _};
 use crate::disk::DiskFile;
 use crate::format::change::kind;
-use crate::format::frame::{FRAME_BYTES, Frame, RECORD_OVERHEAD_BYTES, Spot, is_one_bit_off};
+use crate::format::frame::{BEGIN, FRAME_BYTES, Frame, RECORD_OVERHEAD_BYTES, Spot, is_one_bit_off};
 use crate::format::segment::{HEAD_BYTES, Head};
 
 /// A segment in memory.
@@ -45,8 +47,8 @@ pub(crate) struct SegmentEnd {
     pub(crate) at: u32,
     /// Whether its last record says that it ends.
     pub(crate) is_sealed: bool,
-    /// After the last byte that is not zero; what is between was never acknowledged.
-    pub(crate) dirty_to: u32,
+    /// Where the last record ends that was torn; what is between was never acknowledged.
+    pub(crate) torn_to: u32,
     /// What is after this may not have been synced.
     pub(crate) durable: u32,
 }
@@ -134,11 +136,11 @@ impl Scan {
             durable = durable.max(record.durable);
             visit(record)?;
             if record.kind == kind::SEALED {
-                return Ok(SegmentEnd { at, is_sealed: true, dirty_to: at, durable });
+                return Ok(SegmentEnd { at, is_sealed: true, torn_to: at, durable });
             }
         }
-        let dirty_to = self.end(at, is_last)?;
-        Ok(SegmentEnd { at, is_sealed: false, dirty_to, durable })
+        let torn_to = self.end(at, is_last)?;
+        Ok(SegmentEnd { at, is_sealed: false, torn_to, durable })
     }
 
     /// Visits what stands in a segment that may be damaged: after a bad place it goes on with the next record that is
@@ -155,28 +157,38 @@ impl Scan {
                 durable = durable.max(record.durable);
                 visit(Piece::Record(record))?;
                 if record.kind == kind::SEALED {
-                    return Ok(SegmentEnd { at, is_sealed: true, dirty_to: at, durable });
+                    return Ok(SegmentEnd { at, is_sealed: true, torn_to: at, durable });
                 }
                 continue;
             }
             let next = self.next_record(at);
             let damage = match self.end(at, is_last) {
-                Ok(dirty_to) => return Ok(SegmentEnd { at, is_sealed: false, dirty_to, durable }),
+                Ok(torn_to) => return Ok(SegmentEnd { at, is_sealed: false, torn_to, durable }),
                 Err(Fault::Damaged(damage)) => damage,
                 Err(fault) => return Err(fault),
             };
-            let to = next.map_or_else(|| self.dirty_to(at), |record| record.at);
+            let to = next.map_or_else(|| self.written_to(at), |record| record.at);
             visit(Piece::Bad(Bad { damage, to, rest: self.rest(at) }))?;
             at = match next {
                 Some(record) => record.at,
-                None => return Ok(SegmentEnd { at: to, is_sealed: false, dirty_to: to, durable }),
+                None => return Ok(SegmentEnd { at: to, is_sealed: false, torn_to: to, durable }),
             };
         }
     }
 
+    /// The frames from `at` on that were written for the place where they are.
+    fn frames(&self, at: u32) -> impl Iterator<Item = (u32, Frame)> {
+        let rest = &self.bytes[at as usize..];
+        memchr_iter(BEGIN, rest).filter_map(move |index| {
+            let place = at + u32::try_from(index).expect("segments are smaller than 4 GiB");
+            let frame = Frame::decode(rest[index..].first_chunk()?, self.spot(place))?;
+            Some((place, frame))
+        })
+    }
+
     /// The next whole record after `at`.
     fn next_record(&self, at: u32) -> Option<Record<'_>> {
-        (at + 1..self.len()).find_map(|at| self.record(at))
+        self.frames(at + 1).find_map(|(place, _)| self.record(place))
     }
 
     /// What is left of the body of the record at `at`, where its frame is whole and its body is not.
@@ -191,36 +203,33 @@ impl Scan {
     }
 
     /// Where the last byte after `at` is that is not zero.
-    fn dirty_to(&self, at: u32) -> u32 {
-        let dirty = self.bytes[at as usize..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        at + u32::try_from(dirty).expect("segments are smaller than 4 GiB")
+    fn written_to(&self, at: u32) -> u32 {
+        let written =
+            self.bytes[at as usize..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        at + u32::try_from(written).expect("segments are smaller than 4 GiB")
     }
 
-    /// Whether the records may end at `at`; returns where the last byte is that is not zero.
+    /// Whether the records may end at `at`; returns where the last record ends that was torn. What an earlier use of
+    /// the file left behind is none.
     fn end(&self, at: u32, is_last: bool) -> Found<u32> {
         let number = self.head.number;
         if !is_last {
             return Err(Damage::new(number, at, "a record is missing in a segment that was finished").into());
         }
         let rest = &self.bytes[at as usize..];
-        let dirty_to = self.dirty_to(at);
         if is_one_bit_off(rest, self.spot(at)) {
             return Err(Damage::new(number, at, "one bit of a record has turned").into());
         }
-        if self.has_durable_beyond(at, dirty_to) {
-            let what = "a record is missing, and what follows says that it was on the disk";
-            return Err(Damage::new(number, at, what).into());
+        let mut torn_to = at;
+        for (place, frame) in self.frames(at) {
+            if frame.durable > at {
+                let what = "a record is missing, and what follows says that it was on the disk";
+                return Err(Damage::new(number, at, what).into());
+            }
+            let bytes = u32::try_from(RECORD_OVERHEAD_BYTES).expect("a frame is small") + frame.len;
+            torn_to = torn_to.max(place.saturating_add(bytes).min(self.len()));
         }
-        Ok(dirty_to)
-    }
-
-    /// Whether a record after `at` says that more than `at` was durable when it was written.
-    fn has_durable_beyond(&self, at: u32, to: u32) -> bool {
-        (at + 1..to).any(|place| {
-            let frame = self.bytes[place as usize..].first_chunk();
-            let frame = frame.and_then(|frame| Frame::decode(frame, self.spot(place)));
-            frame.is_some_and(|frame| frame.durable > at)
-        })
+        Ok(torn_to)
     }
 }
 

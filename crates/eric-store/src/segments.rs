@@ -17,6 +17,8 @@ pub(crate) struct Segment {
     pub(crate) last_key: u64,
     /// Bytes of keys that stand there without their entries.
     pub(crate) key_bytes: u64,
+    /// What was alive when it was last considered for rewriting.
+    pub(crate) live_bytes_seen: u64,
     /// Whether its name is surely that of this file.
     pub(crate) has_its_name: bool,
 }
@@ -27,7 +29,15 @@ pub(crate) struct Segments(BTreeMap<u64, Segment>);
 
 impl Segments {
     pub(crate) fn insert(&mut self, number: u64, file: Arc<dyn DiskFile>, size: u64) {
-        let segment = Segment { file, size, live_bytes: 0, last_key: 0, key_bytes: 0, has_its_name: true };
+        let segment = Segment {
+            file,
+            size,
+            live_bytes: 0,
+            last_key: 0,
+            key_bytes: 0,
+            live_bytes_seen: 0,
+            has_its_name: true,
+        };
         let before = self.0.insert(number, segment);
         assert!(before.is_none(), "a segment's number is given once");
     }
@@ -59,6 +69,10 @@ impl Segments {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Segment)> {
         self.0.iter().map(|(number, segment)| (*number, segment))
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Segment> {
+        self.0.values_mut()
     }
 
     pub(crate) fn numbers(&self) -> Vec<u64> {

@@ -18,7 +18,8 @@ pub(crate) const FRAME_BYTES: usize = 20;
 /// Bytes of a record beside its body.
 pub(crate) const RECORD_OVERHEAD_BYTES: usize = FRAME_BYTES + 1;
 
-const BEGIN: u8 = 0xa5;
+/// What a frame begins with.
+pub(crate) const BEGIN: u8 = 0xa5;
 const END: u8 = 0x5a;
 
 /// A place where a record may stand.

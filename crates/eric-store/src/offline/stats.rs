@@ -94,7 +94,7 @@ pub fn stats(disk: &dyn Disk, now: Timestamp, watch: Watch<'_>) -> Result<Stats>
         is_closed: recovered.is_closed,
         may_have_lost: recovered.may_have_lost,
         checkpoint: (recovered.checkpoint > 0).then_some(recovered.checkpoint),
-        torn_bytes: u64::from(end.dirty_to - end.at),
+        torn_bytes: u64::from(end.torn_to - end.at),
         channels: channels as u64,
         listeners: (list.len() - channels) as u64,
         entries: shelves().map(|places| places.len() as u64).sum(),

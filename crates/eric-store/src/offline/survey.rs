@@ -114,7 +114,7 @@ impl Survey {
                 notes.damages.push(bad.damage);
             }
         });
-        segment.torn_bytes = u64::from(end.dirty_to - end.at);
+        segment.torn_bytes = u64::from(end.torn_to - end.at);
         segment
     }
 

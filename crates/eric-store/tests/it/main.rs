@@ -6,4 +6,5 @@ mod epochs;
 mod fixture;
 mod limits;
 mod offline;
+mod reuse;
 mod simulation;
