@@ -25,7 +25,7 @@ pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
     pub(crate) spares: Mutex<Vec<Spare>>,
     pub(crate) spares_named: AtomicU64,
-    /// Held while a spare is made.
+    /// Held while a spare is made, or segments are given back.
     pub(crate) making_spare: Mutex<()>,
     /// Segments out of use whose files are still there.
     pub(crate) retired: Mutex<Vec<(u64, Segment)>>,

@@ -51,7 +51,7 @@ impl Shared {
 
     /// A file of at least `needed` bytes.
     pub(crate) fn take_spare(&self, needed: u64) -> io::Result<Spare> {
-        // One that is being made is waited for.
+        // One that is being made, or given back, is waited for.
         let _making = self.making_spare.lock();
         let found = {
             let mut spares = self.spares.lock();
@@ -130,6 +130,7 @@ impl Shared {
     /// Gives back the room of segments that are out of use: they become spares where those are wanted, or go. What
     /// cannot be renamed or removed stays until the store is opened again.
     pub(crate) fn give_back(&self) -> io::Result<()> {
+        let _making = self.making_spare.lock();
         let retired = std::mem::take(&mut *self.retired.lock());
         if retired.is_empty() {
             return Ok(());
