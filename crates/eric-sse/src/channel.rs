@@ -28,7 +28,7 @@ use crate::id::{ChannelId, ListenerId};
 use crate::lane::Lane;
 use crate::limits::READ_BYTES_MAX;
 use crate::log::{Budget, Ticket};
-use crate::persist::record::{ChannelRecord, ListenerRecord};
+use crate::persist::{ChannelRecord, ListenerRecord, Seat};
 use crate::turns::Turns;
 use members::{Member, Members};
 
@@ -96,7 +96,7 @@ impl Channel {
         let mut members = Members::default();
         let now_ms = core.clock.now().as_ms();
         for listener in listeners {
-            let (id, lane) = (listener.id.clone(), listener.lane);
+            let (id, lane) = (listener.id.clone(), listener.seat.lane);
             members.insert(id, lane, Arc::new(Member::restored(listener, now_ms)));
         }
         Self(Arc::new(Shared {
@@ -176,7 +176,7 @@ impl Channel {
 
     fn record_settings(&self, settings: &ChannelSettings) -> Ticket<()> {
         let (id, lane, settings) = (self.0.id.clone(), self.0.lane, settings.clone());
-        self.core().records.channels.put(&ChannelRecord { id, lane, settings })
+        self.core().records.channels.persist(&ChannelRecord { id, lane, settings })
     }
 
     /// What it holds.
@@ -300,8 +300,8 @@ impl Ending<'_> {
 
     fn forget(&mut self) -> Vec<Ticket<()>> {
         let rest = self.listeners.len().saturating_sub(FORGET_SLICE);
-        let records = &self.channel.core().records.listeners;
-        self.listeners.drain(rest..).map(|lane| records.forget(self.channel.0.lane, lane)).collect()
+        let (connections, channel) = (&self.channel.core().records.connections, self.channel.0.lane);
+        self.listeners.drain(rest..).map(|lane| connections.delete(Seat { channel, lane })).collect()
     }
 }
 

@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::hub::HubCore;
 use crate::lane::{Lane, Retention};
 use crate::log::{BoxFuture, Ticket};
+use crate::persist::Seat;
 
 /// Strays that are looked after at once.
 const STRAYS_SLICE: usize = 64;
@@ -86,8 +87,8 @@ impl Drop for Claim<'_> {
             State::Open(lane) => {
                 // Ordered by the calls, also after a record that is still under way.
                 drop(match self.channel {
-                    None => self.core.records.channels.forget(lane),
-                    Some(channel) => self.core.records.listeners.forget(channel, lane),
+                    None => self.core.records.channels.delete(lane),
+                    Some(channel) => self.core.records.connections.delete(Seat { channel, lane }),
                 });
                 drop(release(self.core, self.channel, lane));
             }

@@ -10,7 +10,7 @@ use crate::engine::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::HubCore;
 use crate::id::ChannelId;
-use crate::persist::record::{ChannelRecord, ListenerRecord};
+use crate::persist::{ChannelRecord, ListenerRecord};
 use crate::registry::{Place, Registry};
 use crate::turns::Turns;
 
@@ -103,7 +103,7 @@ impl ChannelContainer {
         })?;
         let mut claim = Claim::open(&self.core, settings.retention());
         let record = ChannelRecord { id, lane: claim.lane().await?, settings };
-        self.core.records.channels.put(&record).await?;
+        self.core.records.channels.persist(&record).await?;
         claim.keep();
         let (id, lane) = (record.id.clone(), record.lane);
         let channel = Channel::new(self.core.clone(), record, Vec::new());
@@ -133,7 +133,7 @@ impl ChannelContainer {
         let _settings = channel.settings_turn().await;
         let (place, channel) = Place::vacate(&self.channels, id, |_| true).ok_or_else(|| unknown(id))?;
         let going = Going(Some(&channel));
-        if let Err(error) = self.core.records.channels.forget(channel.lane()).await {
+        if let Err(error) = self.core.records.channels.delete(channel.lane()).await {
             going.stay();
             place.fill(id.clone(), channel.lane(), channel.clone());
             return Err(error);

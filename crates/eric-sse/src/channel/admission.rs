@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::ListenerId;
 use crate::listener::Listener;
 use crate::log::BoxFuture;
-use crate::persist::record::ListenerRecord;
+use crate::persist::{ConnectionRecord, ListenerRecord, Seat};
 use crate::registry::Place;
 
 /// Listeners whose records are written, or that are removed, at once.
@@ -94,9 +94,11 @@ impl Channel {
         let mut claim = Claim::join(core, self.0.lane);
         let lane = claim.lane().await.map_err(|error| self.explain(error))?;
         let seen_ms = core.clock.now().as_ms();
-        let record = ListenerRecord { id: id.clone(), channel: self.0.lane, lane, is_generated, seen_ms };
-        core.records.listeners.put(&record).await?;
-        let member = Arc::new(Member::new(record, object));
+        let seat = Seat { channel: self.0.lane, lane };
+        let listener = ListenerRecord { id: id.clone(), seat, is_generated, seen_ms, recipe: None };
+        let connection = ConnectionRecord { listener, queue: None };
+        core.records.connections.persist(&connection).await?;
+        let member = Arc::new(Member::new(connection.listener, object));
         if !place.fill(id, lane, member.clone()) {
             return Err(self.unknown());
         }
@@ -124,7 +126,8 @@ impl Channel {
         let vacated = Place::vacate(&self.0.members, id, may);
         let (place, member) = vacated.ok_or_else(|| self.missing(id))?;
         let claim = Claim::of_listener(self.core(), self.0.lane, member.lane);
-        if let Err(error) = self.core().records.listeners.forget(self.0.lane, member.lane).await {
+        let seat = Seat { channel: self.0.lane, lane: member.lane };
+        if let Err(error) = self.core().records.connections.delete(seat).await {
             claim.keep();
             place.fill(id.clone(), member.lane, member);
             return Err(error);
@@ -173,7 +176,7 @@ impl Channel {
                     }
                     if member.is_record_due() {
                         let record = member.record(self.0.lane);
-                        let ticket = self.core().records.listeners.put(&record);
+                        let ticket = self.core().records.connections.listeners.persist(&record);
                         written.push((ticket, record.seen_ms, member.clone()));
                     }
                 }

@@ -17,7 +17,7 @@ use crate::id::ListenerId;
 use crate::lane::Lane;
 use crate::limits::SEEN_LAG_MS_MAX;
 use crate::listener::Listener;
-use crate::persist::record::ListenerRecord;
+use crate::persist::{ListenerRecord, Seat};
 use crate::registry::Registry;
 
 /// Listeners that are looked at before others may run.
@@ -106,7 +106,7 @@ impl Member {
         let seen_ms = record.seen_ms.saturating_add(SEEN_LAG_MS_MAX).min(now_ms);
         Self {
             id: record.id,
-            lane: record.lane,
+            lane: record.seat.lane,
             is_generated: record.is_generated,
             is_running: AtomicBool::new(false),
             seen_ms: AtomicU64::new(seen_ms),
@@ -145,10 +145,10 @@ impl Member {
     pub(crate) fn record(&self, channel: Lane) -> ListenerRecord {
         ListenerRecord {
             id: self.id.clone(),
-            channel,
-            lane: self.lane,
+            seat: Seat { channel, lane: self.lane },
             is_generated: self.is_generated,
             seen_ms: self.seen_ms(),
+            recipe: None,
         }
     }
 

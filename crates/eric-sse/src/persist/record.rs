@@ -3,56 +3,119 @@
 //! ```text
 //! channel/<lane>            {"version":1,"id":"orders","lane":7,"settings":{"retry_ms":3000,…}}
 //! listener/<channel>/<lane> {"version":1,"id":"bob","channel":7,"lane":9,"is_generated":false,"seen_ms":1795…}
+//! queue/<channel>/<lane>    {"version":1,"channel":7,"lane":9,"recipe":{"kind":"spool","parameters":…,"values":…}}
 //! ```
-//! A key has its lanes with 20 digits each, so that the order of keys is that of lanes: a channel's listeners are
-//! next to each other, in the order of their registration. Ids are in values alone, and so may be any text.
+//! A listener of the user's own has a recipe as well. A key has its lanes with 20 digits each, so that the order of keys
+//! is that of lanes: a channel's listeners are next to each other, in the order of their registration. Ids are in values
+//! alone, and so may be any text.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
+use super::repository::Record;
 use crate::channel::ChannelSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChannelId, ListenerId};
 use crate::lane::{Lane, Overflow};
 
-/// What all keys of channels begin with.
-pub(crate) const CHANNELS: &str = "channel/";
-/// What all keys of listeners begin with.
-pub(crate) const LISTENERS: &str = "listener/";
-
 /// The version that is written, and the only one that is read.
 const VERSION: u32 = 1;
 
-/// Where the record of a channel is.
-pub(crate) fn channel_key(lane: Lane) -> String {
-    format!("{CHANNELS}{:020}", lane.get())
-}
-
-/// Where the record of a listener is.
-pub(crate) fn listener_key(channel: Lane, lane: Lane) -> String {
-    format!("{LISTENERS}{:020}/{:020}", channel.get(), lane.get())
-}
-
 /// What is remembered of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ChannelRecord {
-    pub(crate) id: ChannelId,
-    pub(crate) lane: Lane,
-    pub(crate) settings: ChannelSettings,
+pub struct ChannelRecord {
+    /// Its id.
+    pub id: ChannelId,
+    /// Its lane, under which it is found.
+    pub lane: Lane,
+    /// Its settings.
+    pub settings: ChannelSettings,
+}
+
+/// Where a listener is: its channel's lane and its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seat {
+    /// The channel's lane.
+    pub channel: Lane,
+    /// The listener's.
+    pub lane: Lane,
+}
+
+impl Seat {
+    /// What the seats of a channel begin with, in a key.
+    pub(crate) fn prefix(channel: Lane) -> String {
+        format!("{:020}/", channel.get())
+    }
+
+    fn key(self, prefix: &str) -> String {
+        format!("{prefix}{}{:020}", Self::prefix(self.channel), self.lane.get())
+    }
 }
 
 /// What is remembered of a listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ListenerRecord {
-    pub(crate) id: ListenerId,
-    pub(crate) channel: Lane,
-    pub(crate) lane: Lane,
-    pub(crate) is_generated: bool,
-    pub(crate) seen_ms: u64,
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListenerRecord {
+    /// Its id.
+    pub id: ListenerId,
+    /// Its lanes, under which it is found.
+    pub seat: Seat,
+    /// Whether the hub made its id up.
+    pub is_generated: bool,
+    /// When it was last read for or acknowledged, in milliseconds since 1970; it may lag behind by
+    /// [`SEEN_LAG_MS_MAX`](crate::limits::SEEN_LAG_MS_MAX).
+    pub seen_ms: u64,
+    /// How it is made again, if it is one of the user's own.
+    pub recipe: Option<Recipe>,
 }
 
-impl ChannelRecord {
-    pub(crate) fn encode(&self) -> (String, Bytes) {
+/// What is remembered of a queue of the user's own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueRecord {
+    /// Its listener's lanes, under which it is found.
+    pub seat: Seat,
+    /// How it is made again.
+    pub recipe: Recipe,
+}
+
+/// How something of the user's own is made again.
+///
+/// ```
+/// use eric_sse::persist::Recipe;
+///
+/// let spool = Recipe { parameters: "/var/spool/news".into(), ..Recipe::of("spool") };
+/// assert_eq!(spool.kind, "spool");
+/// assert!(spool.values.is_null(), "it needs no setting up");
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    /// Names who can make it.
+    pub kind: String,
+    /// What it is made with.
+    pub parameters: Value,
+    /// What it is set up with once it is made.
+    pub values: Value,
+}
+
+impl Recipe {
+    /// That of a kind which needs to know nothing more.
+    pub fn of(kind: impl Into<String>) -> Self {
+        Self { kind: kind.into(), parameters: Value::Null, values: Value::Null }
+    }
+}
+
+impl Record for ChannelRecord {
+    const PREFIX: &'static str = "channel/";
+
+    type Place = Lane;
+
+    fn key(lane: Lane) -> String {
+        format!("{}{:020}", Self::PREFIX, lane.get())
+    }
+
+    fn encode(&self) -> (String, Bytes) {
         let Self { id, lane, settings } = self;
         let stored = StoredChannel {
             version: VERSION,
@@ -60,12 +123,10 @@ impl ChannelRecord {
             lane: lane.get(),
             settings: StoredSettings::from(settings),
         };
-        (channel_key(*lane), json(&stored))
+        (Self::key(*lane), json(&stored))
     }
 
-    /// # Errors
-    /// [`ErrorKind::Corrupt`] that names the key.
-    pub(crate) fn decode(key: &str, value: &[u8]) -> Result<Self> {
+    fn decode(key: &str, value: &[u8]) -> Result<Self> {
         let stored: StoredChannel<'_> = parse(key, value)?;
         let record = Self {
             id: stored.id.parse().map_err(|error| corrupt(key, error))?,
@@ -73,38 +134,69 @@ impl ChannelRecord {
             settings: stored.settings.into(),
         };
         record.settings.check().map_err(|error| corrupt(key, error))?;
-        has_its_key(key, &channel_key(record.lane))?;
+        has_its_key(key, &Self::key(record.lane))?;
         Ok(record)
     }
 }
 
-impl ListenerRecord {
-    pub(crate) fn encode(&self) -> (String, Bytes) {
-        let Self { id, channel, lane, is_generated, seen_ms } = self;
+impl Record for ListenerRecord {
+    const PREFIX: &'static str = "listener/";
+
+    type Place = Seat;
+
+    fn key(seat: Seat) -> String {
+        seat.key(Self::PREFIX)
+    }
+
+    fn encode(&self) -> (String, Bytes) {
+        let Self { id, seat, is_generated, seen_ms, recipe } = self;
         let stored = StoredListener {
             version: VERSION,
             id: id.as_str().into(),
-            channel: channel.get(),
-            lane: lane.get(),
+            channel: seat.channel.get(),
+            lane: seat.lane.get(),
             is_generated: *is_generated,
             seen_ms: *seen_ms,
+            recipe: recipe.as_ref().map(StoredRecipe::from),
         };
-        (listener_key(*channel, *lane), json(&stored))
+        (Self::key(*seat), json(&stored))
     }
 
-    /// # Errors
-    /// [`ErrorKind::Corrupt`] that names the key.
-    pub(crate) fn decode(key: &str, value: &[u8]) -> Result<Self> {
+    fn decode(key: &str, value: &[u8]) -> Result<Self> {
         let stored: StoredListener<'_> = parse(key, value)?;
         let record = Self {
             id: stored.id.parse().map_err(|error| corrupt(key, error))?,
-            channel: Lane::new(stored.channel),
-            lane: Lane::new(stored.lane),
+            seat: Seat { channel: Lane::new(stored.channel), lane: Lane::new(stored.lane) },
             is_generated: stored.is_generated,
             seen_ms: stored.seen_ms,
+            recipe: stored.recipe.map(Recipe::from),
         };
-        has_its_key(key, &listener_key(record.channel, record.lane))?;
+        has_its_key(key, &Self::key(record.seat))?;
         Ok(record)
+    }
+}
+
+impl Record for QueueRecord {
+    const PREFIX: &'static str = "queue/";
+
+    type Place = Seat;
+
+    fn key(seat: Seat) -> String {
+        seat.key(Self::PREFIX)
+    }
+
+    fn encode(&self) -> (String, Bytes) {
+        let Self { seat, recipe } = self;
+        let (channel, lane) = (seat.channel.get(), seat.lane.get());
+        let stored = StoredQueue { version: VERSION, channel, lane, recipe: recipe.into() };
+        (Self::key(*seat), json(&stored))
+    }
+
+    fn decode(key: &str, value: &[u8]) -> Result<Self> {
+        let StoredQueue { channel, lane, recipe, .. } = parse(key, value)?;
+        let seat = Seat { channel: Lane::new(channel), lane: Lane::new(lane) };
+        has_its_key(key, &Self::key(seat))?;
+        Ok(Self { seat, recipe: recipe.into() })
     }
 }
 
@@ -141,7 +233,7 @@ struct StoredChannel<'a> {
     #[serde(deserialize_with = "known_version")]
     version: u32,
     #[serde(borrow)]
-    id: std::borrow::Cow<'a, str>,
+    id: Cow<'a, str>,
     lane: u64,
     settings: StoredSettings,
 }
@@ -152,11 +244,33 @@ struct StoredListener<'a> {
     #[serde(deserialize_with = "known_version")]
     version: u32,
     #[serde(borrow)]
-    id: std::borrow::Cow<'a, str>,
+    id: Cow<'a, str>,
     channel: u64,
     lane: u64,
     is_generated: bool,
     seen_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipe: Option<StoredRecipe<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredQueue<'a> {
+    #[serde(deserialize_with = "known_version")]
+    version: u32,
+    channel: u64,
+    lane: u64,
+    #[serde(borrow)]
+    recipe: StoredRecipe<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredRecipe<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    parameters: Cow<'a, Value>,
+    values: Cow<'a, Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -180,6 +294,22 @@ struct StoredSettings {
 enum StoredOverflow {
     DropOldest,
     Reject,
+}
+
+impl<'a> From<&'a Recipe> for StoredRecipe<'a> {
+    fn from(Recipe { kind, parameters, values }: &'a Recipe) -> Self {
+        Self {
+            kind: kind.as_str().into(),
+            parameters: Cow::Borrowed(parameters),
+            values: Cow::Borrowed(values),
+        }
+    }
+}
+
+impl From<StoredRecipe<'_>> for Recipe {
+    fn from(StoredRecipe { kind, parameters, values }: StoredRecipe<'_>) -> Self {
+        Self { kind: kind.into_owned(), parameters: parameters.into_owned(), values: values.into_owned() }
+    }
 }
 
 impl From<&ChannelSettings> for StoredSettings {
@@ -269,6 +399,19 @@ mod tests {
         text.prop_map(String::from_iter).prop_filter("an id", |text| text.parse::<ChannelId>().is_ok())
     }
 
+    fn seat() -> impl Strategy<Value = Seat> {
+        any::<(u64, u64)>()
+            .prop_map(|(channel, lane)| Seat { channel: Lane::new(channel), lane: Lane::new(lane) })
+    }
+
+    fn recipe() -> impl Strategy<Value = Recipe> {
+        let value =
+            || prop_oneof![Just(Value::Null), any::<i64>().prop_map(Value::from), id().prop_map(Value::from)];
+        (id(), value(), value()).prop_map(|(kind, parameters, values)| Recipe { kind, parameters, values })
+    }
+
+    const HERE: Seat = Seat { channel: Lane::new(1), lane: Lane::new(2) };
+
     proptest! {
         #[test]
         fn records_of_channels_come_back(id in id(), lane: u64, settings in settings()) {
@@ -278,19 +421,27 @@ mod tests {
         }
 
         #[test]
-        fn records_of_listeners_come_back(id in id(), lanes: (u64, u64), is_generated: bool, seen_ms: u64) {
-            let (channel, lane) = (Lane::new(lanes.0), Lane::new(lanes.1));
-            let record = ListenerRecord { id: id.parse().unwrap(), channel, lane, is_generated, seen_ms };
+        fn records_of_listeners_come_back(
+            id in id(), seat in seat(), is_generated: bool, seen_ms: u64, recipe in proptest::option::of(recipe()),
+        ) {
+            let record = ListenerRecord { id: id.parse().unwrap(), seat, is_generated, seen_ms, recipe };
             let (key, value) = record.encode();
             prop_assert_eq!(ListenerRecord::decode(&key, &value).unwrap(), record);
         }
 
         #[test]
-        fn keys_are_in_the_order_of_lanes(one: (u64, u64), other: (u64, u64)) {
-            let key = |(channel, lane)| listener_key(Lane::new(channel), Lane::new(lane));
-            prop_assert_eq!(key(one).cmp(&key(other)), one.cmp(&other));
-            let key = |lane| channel_key(Lane::new(lane));
-            prop_assert_eq!(key(one.0).cmp(&key(other.0)), one.0.cmp(&other.0));
+        fn records_of_queues_come_back(seat in seat(), recipe in recipe()) {
+            let record = QueueRecord { seat, recipe };
+            let (key, value) = record.encode();
+            prop_assert_eq!(QueueRecord::decode(&key, &value).unwrap(), record);
+        }
+
+        #[test]
+        fn keys_are_in_the_order_of_lanes(one in seat(), other in seat()) {
+            let order = ListenerRecord::key(one).cmp(&ListenerRecord::key(other));
+            prop_assert_eq!(order, one.cmp(&other));
+            let order = ChannelRecord::key(one.lane).cmp(&ChannelRecord::key(other.lane));
+            prop_assert_eq!(order, one.lane.cmp(&other.lane));
         }
 
         #[test]
@@ -300,7 +451,7 @@ mod tests {
     }
 
     fn check_corrupt(value: &str, reason: &str) {
-        let key = listener_key(Lane::new(1), Lane::new(2));
+        let key = ListenerRecord::key(HERE);
         let error = ListenerRecord::decode(&key, value.as_bytes()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         let text = error.to_string();
@@ -314,7 +465,7 @@ mod tests {
                 r#"{{"version":{version},"id":"{id}","channel":1,"lane":{lane},"is_generated":true,"seen_ms":7}}"#
             )
         };
-        let key = listener_key(Lane::new(1), Lane::new(2));
+        let key = ListenerRecord::key(HERE);
         assert!(ListenerRecord::decode(&key, record(1, "bob", 2).as_bytes()).is_ok());
         check_corrupt(&record(2, "bob", 2), "version=2 is unknown");
         check_corrupt(r#"{"version":2,"what":"the future"}"#, "version=2 is unknown");
@@ -356,10 +507,10 @@ mod tests {
         );
         let bob = ListenerRecord {
             id: "bob".parse().unwrap(),
-            channel: lane,
-            lane: Lane::new(9),
+            seat: Seat { channel: lane, lane: Lane::new(9) },
             is_generated: false,
             seen_ms: 12,
+            recipe: None,
         };
         let (key, value) = bob.encode();
         assert_eq!(key, "listener/00000000000000000007/00000000000000000009");

@@ -6,9 +6,10 @@
 use rustc_hash::FxHashMap;
 
 use super::Records;
-use super::record::{ChannelRecord, ListenerRecord};
+use super::connections::ConnectionRecord;
+use super::record::{ChannelRecord, ListenerRecord, Recipe, Seat};
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChannelId, ListenerId};
 use crate::lane::Lane;
 use crate::log::Ticket;
@@ -49,7 +50,7 @@ pub(crate) async fn find(engine: &dyn Engine, records: &Records) -> Result<Found
     let mut ids: FxHashMap<ChannelId, Lane> = FxHashMap::default();
     records
         .channels
-        .each(|channel| {
+        .load_all(|channel| {
             if sweep.is_lane_of(channel.lane, None) {
                 // One made again while its predecessor was not gone altogether: the later one was answered.
                 if let Some(older) = ids.insert(channel.id.clone(), channel.lane) {
@@ -64,26 +65,38 @@ pub(crate) async fn find(engine: &dyn Engine, records: &Records) -> Result<Found
     channels.retain(|(channel, _)| ids[&channel.id] == channel.lane);
     let places: FxHashMap<Lane, usize> =
         channels.iter().enumerate().map(|(place, (channel, _))| (channel.lane, place)).collect();
-    records
-        .listeners
-        .each(|listener| match places.get(&listener.channel) {
-            Some(place) if sweep.is_lane_of(listener.lane, Some(listener.channel)) => {
-                channels[*place].1.push(listener);
+    let mut unknown = None;
+    let queues_of_nobody = records
+        .connections
+        .load_all(|connection| {
+            let Seat { channel, lane } = connection.listener.seat;
+            match places.get(&channel) {
+                Some(place) if sweep.is_lane_of(lane, Some(channel)) => {
+                    unknown = unknown.take().or_else(|| unknown_kind(&connection));
+                    channels[*place].1.push(connection.listener);
+                }
+                _ => sweep.forget(lane, Some(channel)),
             }
-            _ => sweep.forget(listener.lane, Some(listener.channel)),
         })
         .await?;
+    if let Some(error) = unknown {
+        return Err(error);
+    }
+    for queue in queues_of_nobody {
+        sweep.restored.swept_records += 1;
+        sweep.tickets.push(records.connections.queues.delete(queue.seat));
+    }
     let mut latest: FxHashMap<ListenerId, Lane> = FxHashMap::default();
     for (channel, listeners) in &mut channels {
         latest.clear();
         for listener in &*listeners {
-            if let Some(older) = latest.insert(listener.id.clone(), listener.lane) {
+            if let Some(older) = latest.insert(listener.id.clone(), listener.seat.lane) {
                 sweep.forget(older, Some(channel.lane));
             }
         }
-        listeners.retain(|listener| latest[&listener.id] == listener.lane);
+        listeners.retain(|listener| latest[&listener.id] == listener.seat.lane);
         sweep.keep(channel.lane);
-        listeners.iter().for_each(|listener| sweep.keep(listener.lane));
+        listeners.iter().for_each(|listener| sweep.keep(listener.seat.lane));
         sweep.restored.listeners += listeners.len();
     }
     sweep.restored.channels = channels.len();
@@ -96,6 +109,16 @@ pub(crate) async fn find(engine: &dyn Engine, records: &Records) -> Result<Found
         ticket.await?;
     }
     Ok(Found { channels, restored: sweep.restored })
+}
+
+/// What is wrong with a connection that only somebody who is not here could make again.
+fn unknown_kind(ConnectionRecord { listener, queue }: &ConnectionRecord) -> Option<Error> {
+    let unknown = |what: &str, recipe: &Recipe| {
+        let text = format!("{what} id={} is of an unknown kind={}", listener.id, recipe.kind);
+        Error::new(ErrorKind::Corrupt, text)
+    };
+    let queue = queue.as_ref().map(|queue| unknown("the queue of listener", &queue.recipe));
+    listener.recipe.as_ref().map(|recipe| unknown("listener", recipe)).or(queue)
 }
 
 struct Sweep<'a> {
@@ -118,8 +141,8 @@ impl Sweep<'_> {
     fn forget(&mut self, lane: Lane, channel: Option<Lane>) {
         self.restored.swept_records += 1;
         self.tickets.push(match channel {
-            None => self.records.channels.forget(lane),
-            Some(channel) => self.records.listeners.forget(channel, lane),
+            None => self.records.channels.delete(lane),
+            Some(channel) => self.records.connections.delete(Seat { channel, lane }),
         });
     }
 

@@ -9,6 +9,7 @@ mod crashes;
 mod kv;
 mod library;
 mod limits;
+mod repositories;
 mod restore;
 mod returning;
 mod wakes;
