@@ -109,7 +109,8 @@ pub(crate) struct Follow {
     told: [Offset; 2],
     gap: Option<Box<Gap>>,
     before_join: Option<Box<(Position, Offset)>>,
-    is_silent_on_trimmed: bool,
+    /// Until the log is read for the first time: what was trimmed up to here is not told, for it asked for what there is.
+    silent_to: Offset,
     is_behind_window: bool,
 }
 
@@ -124,7 +125,7 @@ impl Follow {
             told: [Offset::ZERO; 2],
             gap: None,
             before_join: None,
-            is_silent_on_trimmed: false,
+            silent_to: Offset::ZERO,
             is_behind_window: true,
         };
         let unknown = |reason, from| Some(Box::new(Gap { reason, from: Some(from), to: None, missed: None }));
@@ -132,14 +133,14 @@ impl Follow {
             (ReadFrom::Latest, _) | (ReadFrom::Cursor, None) => {}
             (ReadFrom::Earliest, _) => {
                 follow.at = floor;
-                follow.is_silent_on_trimmed = true;
+                follow.silent_to = tail.offset;
             }
             (ReadFrom::Cursor, Some(Cursor { position, .. })) | (ReadFrom::After(position), _)
                 if position.epoch != tail.epoch =>
             {
                 follow.gap = unknown(GapReason::Epoch, position);
                 follow.at = floor;
-                follow.is_silent_on_trimmed = true;
+                follow.silent_to = tail.offset;
             }
             (ReadFrom::Cursor, Some(cursor)) => follow.at = cursor.position.offset.max(floor),
             (ReadFrom::After(position), _) if position.offset > tail.offset => {
@@ -165,7 +166,7 @@ impl Follow {
 
     /// What was trimmed of each lane up to here is not to be told again.
     pub(crate) fn told(&self) -> [Offset; 2] {
-        self.told.map(|told| told.max(self.at))
+        self.told.map(|told| told.max(self.at).max(self.silent_to))
     }
 
     /// What to do next.
@@ -206,7 +207,7 @@ impl Follow {
         let mut missed: Option<u64> = Some(0);
         let mut missed_to = Offset::ZERO;
         for (lane, LanePage { page, missed: span }) in pages.iter().enumerate() {
-            if let Some(span) = span.filter(|span| span.entries != Some(0) && !self.is_silent_on_trimmed) {
+            if let Some(span) = span.filter(|span| span.entries != Some(0)) {
                 missed = missed.zip(span.entries).map(|(sum, entries)| sum + entries);
                 missed_to = missed_to.max(page.trimmed_to);
             }
@@ -217,7 +218,7 @@ impl Follow {
             self.gap =
                 Some(Box::new(Gap { reason: GapReason::Trimmed, from: Some(from), to: Some(to), missed }));
         }
-        self.is_silent_on_trimmed = false;
+        self.silent_to = Offset::ZERO;
         self.is_behind_window = false;
         let searched_to = pages.iter().map(|lane| lane.page.searched_to).min().unwrap_or(self.at);
         let mut entries: Vec<Entry> = pages.into_iter().flat_map(|lane| lane.page.entries).collect();
@@ -343,8 +344,22 @@ mod tests {
     #[test]
     fn who_asks_for_the_earliest_is_not_told_what_is_gone() {
         let mut follow = Follow::start(ReadFrom::Earliest, None, at(10));
-        let entries = follow.on_log(vec![page(&[9], 10, Some((8, Some(8))))]);
+        assert_eq!(follow.told(), [Offset::new(10); 2], "what went up to here is not even counted");
+        let entries = follow.on_log(vec![LanePage { missed: None, ..page(&[9], 10, Some((8, None))) }]);
         assert_eq!(offsets(&entries), [9]);
         assert_eq!(follow.step(), Step::ReadWindow(Offset::new(10)));
+    }
+
+    #[test]
+    fn who_asks_for_the_earliest_is_told_what_goes_from_then_on() {
+        // It came, 13 entries later the first 12 went, and only then it was read for.
+        let mut follow = Follow::start(ReadFrom::Earliest, None, at(10));
+        let entries = follow.on_log(vec![page(&[13], 13, Some((12, Some(2))))]);
+        assert_eq!(offsets(&entries), [13]);
+        let gap = Gap { reason: GapReason::Trimmed, from: Some(at(0)), to: Some(at(12)), missed: Some(2) };
+        assert_eq!(follow.step(), Step::Tell(gap));
+        // Whoever joined at the tail has nothing to be silent about.
+        let follow = Follow::start(ReadFrom::Earliest, cursor(at(10), 10), at(10));
+        assert_eq!(follow.told(), [Offset::new(10); 2]);
     }
 }
