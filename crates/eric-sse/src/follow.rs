@@ -219,12 +219,13 @@ impl Follow {
                 Some(Box::new(Gap { reason: GapReason::Trimmed, from: Some(from), to: Some(to), missed }));
         }
         self.silent_to = Offset::ZERO;
-        self.is_behind_window = false;
         let searched_to = pages.iter().map(|lane| lane.page.searched_to).min().unwrap_or(self.at);
         let mut entries: Vec<Entry> = pages.into_iter().flat_map(|lane| lane.page.entries).collect();
         entries.retain(|entry| entry.offset() <= searched_to && entry.offset() > self.at);
         entries.sort_by_key(Entry::offset);
         self.at = self.at.max(searched_to);
+        // The window may still hold what was told as missed, and would hand it out.
+        self.is_behind_window = self.told.iter().any(|told| *told > self.at);
         entries.into_iter().map(Framed::new).collect()
     }
 
@@ -332,6 +333,16 @@ mod tests {
             [4, 8],
             "what was told of the second lane is not told again"
         );
+    }
+
+    #[test]
+    fn what_was_told_as_missed_is_not_looked_for_in_the_window() {
+        let mut follow = Follow::start(ReadFrom::After(at(2)), None, at(10));
+        follow.on_log(vec![page(&[4], 4, None), page(&[], 10, Some((8, Some(2))))]);
+        assert!(matches!(follow.step(), Step::Tell(_)));
+        assert_eq!(follow.step(), Step::ReadLog(Offset::new(4)));
+        follow.on_log(vec![page(&[9], 10, None), page(&[], 10, None)]);
+        assert_eq!(follow.step(), Step::ReadWindow(Offset::new(10)));
     }
 
     #[test]
