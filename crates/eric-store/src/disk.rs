@@ -1,4 +1,4 @@
-//! The seam to what keeps bytes: one directory of files. [`RealDisk`] is the file system; `eric-testkit` has one
+//! The seam to what keeps bytes: one directory of files. [`RealDisk`] is the file system; `eric-verify` has one
 //! whose faults are chosen.
 
 mod real;

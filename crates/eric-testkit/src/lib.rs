@@ -1,18 +1,17 @@
 //! What Eric's crates are tested with: the conformance suites of engines and of stores, engines and stores that are
-//! broken on purpose, slow ones, a disk whose faults are chosen, and a clock that tests move. Development only.
+//! broken on purpose, and slow ones; with the disk whose faults are chosen and the clock that tests move, which are
+//! `eric-verify`'s. Development only.
 
 pub mod broken;
 pub mod broken_kv;
-pub mod clock;
-pub mod fault_disk;
 pub mod kv_suite;
 pub mod slow;
 pub mod suite;
 
 pub use broken::{BrokenEngine, Fault};
 pub use broken_kv::{BrokenKv, KvFault};
-pub use clock::ManualClock;
-pub use fault_disk::FaultDisk;
+pub use eric_verify::fault_disk::FaultDisk;
+pub use eric_verify::{ManualClock, clock, fault_disk};
 pub use kv_suite::kv_suite;
 pub use slow::{SlowEngine, SlowKv};
 pub use suite::{Report, engine_suite};

@@ -105,7 +105,7 @@ fn nothing_is_unbounded() {
 
 #[test]
 fn nobody_imports_what_it_must_not() {
-    let forbidden: [(&str, &[&str]); 5] = [
+    let forbidden: [(&str, &[&str]); 6] = [
         (
             "eric-sse/",
             &[
@@ -124,6 +124,20 @@ fn nobody_imports_what_it_must_not() {
         (
             "eric-store/",
             &["std::net", "tokio::net", "tokio::fs", "tokio::spawn", "hyper", "axum", "eric_server"],
+        ),
+        (
+            "eric-verify/",
+            &[
+                "std::fs",
+                "std::net",
+                "std::thread",
+                "SystemClock",
+                "tokio",
+                "spawn",
+                "hyper",
+                "axum",
+                "eric_server",
+            ],
         ),
         ("eric-server/", &["std::fs", "eric_sse::engine", "eric_sse::cursor", "MemoryEngine"]),
     ];

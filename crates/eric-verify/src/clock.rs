@@ -17,7 +17,7 @@ const BEGINNING_MS: u64 = 1_795_392_000_000;
 /// ```
 /// use std::time::Duration;
 /// use eric_sse::Clock;
-/// use eric_testkit::ManualClock;
+/// use eric_verify::ManualClock;
 ///
 /// let clock = ManualClock::new();
 /// let before = clock.now();

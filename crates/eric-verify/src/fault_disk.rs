@@ -57,7 +57,7 @@ pub enum Crash {
 ///
 /// ```
 /// use eric_store::Disk;
-/// use eric_testkit::fault_disk::{Crash, FaultDisk, FaultPlan, Op, What};
+/// use eric_verify::fault_disk::{Crash, FaultDisk, FaultPlan, Op, What};
 ///
 /// let disk = FaultDisk::new();
 /// let file = disk.create("log", 4096)?;
