@@ -6,7 +6,8 @@
 //! - `inode` is one file, with what the process sees and what is on stable storage, sector by sector;
 //! - `platter` is all files and their names, and what a crash leaves of them;
 //! - `plan` decides which operation fails, and how;
-//! - `machine` puts these together behind the seam [`Disk`]; `trace` remembers what was done.
+//! - `machine` puts these together behind the seam [`Disk`]; `trace` remembers what was done;
+//! - `mirror` does the same to real files, where that is wished for.
 //!
 //! What a crash can leave, of everything since the last sync:
 //!
@@ -18,6 +19,7 @@
 
 mod inode;
 mod machine;
+mod mirror;
 #[cfg(test)]
 mod model;
 mod plan;
@@ -34,6 +36,7 @@ use parking_lot::Mutex;
 
 use self::inode::Inode;
 use self::machine::Machine;
+use self::mirror::Mirror;
 use self::platter::Platter;
 use self::trace::Trace;
 
@@ -93,6 +96,39 @@ impl FaultDisk {
     /// An empty disk without faults or limits.
     pub fn new() -> Self {
         Self { machine: Arc::new(Mutex::new(Machine::new())), life: None }
+    }
+
+    /// An empty disk beside which `real` is used in the same way: every change is made in both, every read is made in
+    /// both and must find the same. What is on `real` goes. Time after time it becomes what a crash leaves of this disk,
+    /// so a store can be crashed on a real disk, power losses included.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use eric_store::{Disk, RealDisk};
+    /// use eric_verify::fault_disk::{Crash, FaultDisk};
+    ///
+    /// let directory = tempfile::tempdir()?;
+    /// let disk = FaultDisk::mirrored_by(Arc::new(RealDisk::open(directory.path())?));
+    /// disk.create("log", 4096)?.write(b"dreamt", 0)?;
+    /// assert_eq!(std::fs::read(directory.path().join("log"))?[..6], *b"dreamt");
+    /// disk.crash(Crash::LoseAll);
+    /// assert!(!directory.path().join("log").exists(), "neither it nor its name was synced");
+    /// assert_eq!(disk.trouble(), None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn mirrored_by(real: Arc<dyn Disk>) -> Self {
+        let disk = Self::new();
+        {
+            let machine = &mut *disk.machine.lock();
+            machine.mirror = Some(Mirror::new(real));
+            machine.restore_mirror();
+        }
+        disk
+    }
+
+    /// What the real disk beside this one did that it must not, if it did: failed, or held something else.
+    pub fn trouble(&self) -> Option<String> {
+        self.machine.lock().mirror.as_ref()?.trouble().map(str::to_owned)
     }
 
     /// This disk as the running machine sees it: after the next crash all its operations fail, like those of files.
@@ -201,21 +237,25 @@ impl FaultDisk {
     /// # Panics
     /// If there is no such file, or it has no such byte.
     pub fn flip(&self, name: &str, byte: u64, bit: u8) {
-        let platter = &mut self.machine.lock().platter;
+        let machine = &mut *self.machine.lock();
+        let platter = &mut machine.platter;
         let slot = platter.find(name).expect("only a file that is there can be flipped");
         assert!(byte < platter.inode(slot).len() && bit < 8, "only a bit that is there can be flipped");
         platter.inode_mut(slot).flip(byte, bit);
+        machine.mend_mirror();
     }
 
     /// Puts a file there, or another one in its place. It is durable, and so are all names. Faults and limits do not
     /// apply, and it is not counted.
     pub fn put(&self, name: &str, content: &[u8]) {
-        let platter = &mut self.machine.lock().platter;
+        let machine = &mut *self.machine.lock();
+        let platter = &mut machine.platter;
         let mut inode = Inode::zeros(0);
         inode.write(content, 0);
         inode.sync();
         platter.link(name, inode);
         platter.sync_names();
+        machine.mend_mirror();
     }
 
     // Again.

@@ -11,6 +11,7 @@ use eric_store::{Disk, DiskFile};
 use parking_lot::Mutex;
 
 use super::inode::{Inode, SECTOR_BYTES};
+use super::mirror::Mirror;
 use super::plan::{Op, Plans, What, input_output_error, no_room};
 use super::platter::Platter;
 use super::trace::{Trace, Traced};
@@ -23,6 +24,8 @@ pub(super) struct Machine {
     pub(super) platter: Platter,
     pub(super) plans: Plans,
     pub(super) trace: Option<Trace>,
+    /// Real files that are to be the same.
+    pub(super) mirror: Option<Mirror>,
     /// Counts crashes: handles of another life are dead.
     pub(super) life: u64,
     pub(super) is_dead: bool,
@@ -39,7 +42,8 @@ enum About<'a> {
 
 impl Machine {
     pub(super) fn new() -> Self {
-        Self { platter: Platter::new(), plans: Plans::default(), trace: None, life: 0, is_dead: false }
+        let (platter, plans) = (Platter::new(), Plans::default());
+        Self { platter, plans, trace: None, mirror: None, life: 0, is_dead: false }
     }
 
     /// The next life begins.
@@ -47,6 +51,27 @@ impl Machine {
         self.platter.crash(how);
         self.life += 1;
         self.is_dead = false;
+        self.restore_mirror();
+    }
+
+    /// The real files become what the platter has, and are closed.
+    pub(super) fn restore_mirror(&mut self) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.close_all();
+        }
+        self.mend_mirror();
+    }
+
+    /// The real files become what the platter has.
+    pub(super) fn mend_mirror(&mut self) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.restore(&self.platter);
+        }
+    }
+
+    /// Does the same to the real files, where there are any.
+    fn reflect(&mut self, act: impl FnOnce(&mut Mirror, &Platter) -> io::Result<()>) -> io::Result<()> {
+        self.mirror.as_mut().map_or(Ok(()), |mirror| act(mirror, &self.platter))
     }
 
     /// No plans, no counts, and room.
@@ -101,6 +126,7 @@ impl Machine {
         if fault == Some(What::Full) || (fault.is_none() && !has_room) {
             // No file is left, not even the one that was to be replaced.
             let _ = self.platter.unlink(name);
+            self.reflect(|mirror, _| mirror.remove(name))?;
         }
         if fault == Some(What::CrashHere) && has_room {
             self.platter.link(name, Inode::half_made(len));
@@ -111,6 +137,7 @@ impl Machine {
         }
         let slot = self.platter.link(name, Inode::zeros(len));
         self.platter.hold(slot);
+        self.reflect(|mirror, _| mirror.create(slot, name, len))?;
         Ok(slot)
     }
 
@@ -118,6 +145,7 @@ impl Machine {
         self.answer(fault)?;
         let slot = self.platter.find(name).ok_or(io::ErrorKind::NotFound)?;
         self.platter.hold(slot);
+        self.reflect(|mirror, _| mirror.open(slot, name))?;
         Ok(slot)
     }
 
@@ -125,13 +153,22 @@ impl Machine {
         self.answer(fault)?;
         if fault != Some(What::Lie) {
             self.platter.sync_names();
+            self.reflect(|mirror, _| mirror.sync_names())?;
         }
         Ok(())
     }
 
-    fn read(&mut self, slot: usize, buffer: &mut [u8], at: u64, fault: Option<What>) -> io::Result<()> {
+    fn read(
+        &mut self,
+        slot: usize,
+        buffer: &mut [u8],
+        at: u64,
+        fault: Option<What>,
+        if_cached: bool,
+    ) -> io::Result<()> {
         self.answer(fault)?;
         self.platter.inode(slot).read(buffer, at)?;
+        self.reflect(|mirror, platter| mirror.read(slot, &platter.name(slot), buffer, at, if_cached))?;
         if let Some(What::Flip { byte, bit }) = fault
             && !buffer.is_empty()
         {
@@ -143,19 +180,27 @@ impl Machine {
 
     fn write(&mut self, slot: usize, data: &[u8], at: u64, fault: Option<What>) -> io::Result<()> {
         let done = match fault {
-            None => return self.platter.write(slot, data, at),
+            None => {
+                let answer = self.platter.write(slot, data, at);
+                self.reflect(|mirror, platter| mirror.write(slot, platter.inode(slot), at, data.len()))?;
+                return answer;
+            }
             Some(What::Short(sectors) | What::CrashShort(sectors)) => first_sectors(data, at, sectors),
             Some(What::CrashHere) => data,
             Some(_) => &[],
         };
         // The fault has an answer already.
         let _ = self.platter.write(slot, done, at);
+        self.reflect(|mirror, platter| mirror.write(slot, platter.inode(slot), at, done.len()))?;
         self.answer(fault)
     }
 
     fn sync(&mut self, slot: usize, fault: Option<What>) -> io::Result<()> {
         match fault {
-            None => self.platter.inode_mut(slot).sync(),
+            None => {
+                self.platter.inode_mut(slot).sync();
+                self.reflect(|mirror, _| mirror.sync(slot))?;
+            }
             Some(What::SyncLost) => self.platter.inode_mut(slot).forget_dirty(),
             Some(_) => {}
         }
@@ -209,6 +254,7 @@ impl Disk for FaultDisk {
     fn list(&self) -> io::Result<Vec<String>> {
         self.run(Op::List, About::Names, |machine, fault| {
             machine.answer(fault)?;
+            machine.reflect(Mirror::list)?;
             // A file system promises no order, so this one has the least convenient.
             Ok(machine.platter.names().rev().map(str::to_owned).collect())
         })
@@ -226,14 +272,16 @@ impl Disk for FaultDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.run(Op::Rename, About::Moved { from, to }, |machine, fault| {
             machine.answer(fault)?;
-            machine.platter.rename(from, to)
+            machine.platter.rename(from, to)?;
+            machine.reflect(|mirror, _| mirror.rename(from, to))
         })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.run(Op::Remove, About::Name(name), |machine, fault| {
             machine.answer(fault)?;
-            machine.platter.unlink(name)
+            machine.platter.unlink(name)?;
+            machine.reflect(|mirror, _| mirror.remove(name))
         })
     }
 
@@ -267,14 +315,16 @@ fn stretch(at: u64, len: usize) -> Range<u64> {
 
 impl DiskFile for FaultFile {
     fn size(&self) -> io::Result<u64> {
-        let machine = self.machine.lock();
+        let machine = &mut *self.machine.lock();
         machine.check_alive(Some(self.life))?;
-        Ok(machine.platter.inode(self.slot).len())
+        let len = machine.platter.inode(self.slot).len();
+        machine.reflect(|mirror, platter| mirror.check_size(self.slot, &platter.name(self.slot), len))?;
+        Ok(len)
     }
 
     fn read(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
         self.run(Op::Read, stretch(at, buffer.len()), |machine, fault| {
-            machine.read(self.slot, buffer, at, fault)
+            machine.read(self.slot, buffer, at, fault, false)
         })
     }
 
@@ -284,7 +334,7 @@ impl DiskFile for FaultFile {
                 buffer.fill(NONSENSE);
                 return Ok(false);
             }
-            machine.read(self.slot, buffer, at, fault)?;
+            machine.read(self.slot, buffer, at, fault, true)?;
             Ok(true)
         })
     }
