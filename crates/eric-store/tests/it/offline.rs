@@ -14,13 +14,10 @@ use eric_store::offline::{self, Checked, Repaired};
 use eric_store::{Disk, Store, StoreSettings};
 use eric_testkit::ManualClock;
 use eric_testkit::fault_disk::{Crash, FaultDisk};
+use eric_verify::log::{Draw, World, act, settings};
 use fastrand::Rng;
 use serde_json::Value;
 use std::sync::Arc;
-
-use crate::simulation::draw::Draw;
-use crate::simulation::world::World;
-use crate::simulation::{act, settings};
 
 /// A store with some of everything in several segments, that was left at `clock`.
 pub(crate) struct Left {
@@ -31,7 +28,7 @@ pub(crate) struct Left {
 impl Left {
     /// What so many changes leave, closed or not.
     pub(crate) fn by(seed: u64, changes: usize, is_closed: bool) -> Self {
-        let mut world = World::new(settings(None)).expect("a new disk is whole");
+        let mut world = World::new(FaultDisk::new(), settings(None)).expect("a new disk is whole");
         let (mut draw, mut random) = (Draw::new(seed), Rng::with_seed(seed));
         let mut done = 0;
         while done < changes {
@@ -41,7 +38,7 @@ impl Left {
             true => world.close(),
             false => world.crash(Crash::LoseAll),
         }
-        Self { disk: world.disk.clone(), clock: world.clock.clone() }
+        Self { disk: world.disk().clone(), clock: world.clock().clone() }
     }
 
     pub(crate) fn check(&self) -> Checked {

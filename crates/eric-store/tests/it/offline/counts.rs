@@ -6,10 +6,10 @@ use eric_sse::log::Log as _;
 use eric_store::Sync;
 use eric_store::offline::{self, Progress};
 use eric_testkit::fault_disk::FaultDisk;
+use eric_verify::log::settings;
 use futures_util::FutureExt as _;
 
 use super::{Export, Left, open};
-use crate::simulation::settings;
 
 #[test]
 fn stats_count_what_an_export_holds() {

@@ -5,9 +5,9 @@ use eric_sse::{Clock as _, ErrorKind};
 use eric_store::offline;
 use eric_testkit::ManualClock;
 use eric_testkit::fault_disk::FaultDisk;
+use eric_verify::log::settings;
 
 use super::Export;
-use crate::simulation::settings;
 
 const HEAD: &str = r#"{"eric_export":1,"epoch":"e1","tail":9,"last_lane":5}"#;
 const CHANNEL: &str = r#"{"channel":{"lane":1,"max_messages":9,"max_bytes":999,"max_age_s":9,"history":9,"max_unread_per_listener":9,"max_unread_bytes_per_listener":999,"overflow":"reject"}}"#;

@@ -9,10 +9,10 @@ use eric_sse::{Clock as _, ErrorKind, Message};
 use eric_store::StoreSettings;
 use eric_store::offline::{self, Imported};
 use eric_testkit::fault_disk::{Crash, FaultDisk, FaultPlan, Op, What};
+use eric_verify::log::settings;
 use futures_util::FutureExt as _;
 
 use super::{Export, Left, open};
-use crate::simulation::settings;
 
 #[test]
 fn an_export_of_an_import_of_an_export_is_the_same_but_for_its_epoch() {

@@ -57,6 +57,16 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// Whether something was taken whose key `expected` knows to be used.
+    pub(crate) fn is_taken_again(&self, expected: &Self) -> bool {
+        let news = |outcome: &Self| match outcome {
+            Self::Taken(taken) => Some(taken.iter().filter(|(_, is_new)| *is_new).count()),
+            Self::Failed(ErrorKind::KeyReused) => Some(0),
+            _ => None,
+        };
+        news(self).zip(news(expected)).is_some_and(|(found, expected)| found > expected)
+    }
+
     /// Whether anything is another way now, so that rules are to be looked at.
     pub(crate) fn has_changed(&self) -> bool {
         match self {

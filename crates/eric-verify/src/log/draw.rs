@@ -5,15 +5,16 @@ use fastrand::Rng;
 
 use super::model::{Change, Model, New};
 
-/// Draws changes; every message is another.
+/// Draws changes; every message is another. The same seed draws the same.
 #[derive(Debug)]
-pub(crate) struct Draw {
-    pub(crate) random: Rng,
+pub struct Draw {
+    random: Rng,
     published: u64,
 }
 
 impl Draw {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// What this seed draws.
+    pub fn new(seed: u64) -> Self {
         Self { random: Rng::with_seed(seed), published: 0 }
     }
 

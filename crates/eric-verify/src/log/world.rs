@@ -10,37 +10,45 @@ use eric_sse::log::{Budget, Log, NewEntry, Taken, Ticket};
 use eric_sse::persist::KvStore as _;
 use eric_sse::{Clock as _, ErrorKind, Message, Offset, Position, Result};
 use eric_store::{Store, StoreSettings};
-use eric_testkit::ManualClock;
-use eric_testkit::fault_disk::{Crash, FaultDisk};
 use futures_util::FutureExt as _;
 
 use super::model::{Change, Model, ModelLane, Outcome};
-
-/// What a run found wrong.
-#[derive(Debug)]
-pub(crate) struct Wrong(pub(crate) String);
-
-pub(crate) type Checked<T = ()> = std::result::Result<T, Wrong>;
-
-macro_rules! wrong {
-    ($($text:tt)+) => { return Err(Wrong(format!($($text)+))) };
-}
+use crate::clock::ManualClock;
+use crate::fault_disk::{Crash, FaultDisk};
+use crate::wrong::{Breach, Checked, Wrong, wrong};
 
 /// A store and its model.
-pub(crate) struct World {
-    pub(crate) disk: FaultDisk,
-    pub(crate) clock: ManualClock,
-    pub(crate) settings: StoreSettings,
+///
+/// ```
+/// use eric_verify::fault_disk::{Crash, FaultDisk};
+/// use eric_verify::log::{Draw, World, act, settings};
+///
+/// let mut world = World::new(FaultDisk::new(), settings(None))?;
+/// let (mut draw, mut random) = (Draw::new(1), fastrand::Rng::with_seed(1));
+/// for _ in 0..20 {
+///     act(&mut world, &mut draw, &mut random)?;
+/// }
+/// world.crash(Crash::LoseAll);
+/// world.reopen()?;
+/// world.check_survivors(false)?;
+/// # Ok::<(), eric_verify::Wrong>(())
+/// ```
+pub struct World {
+    disk: FaultDisk,
+    clock: ManualClock,
+    settings: StoreSettings,
     store: Option<Store>,
     /// What was acknowledged.
-    pub(crate) acknowledged: Model,
+    acknowledged: Model,
     /// That, and what was asked for since.
-    pub(crate) planned: Model,
+    pub(super) planned: Model,
     /// What was asked for and not answered with success, in order, with when.
-    pub(crate) open: Vec<(Change, u64)>,
+    open: Vec<(Change, u64)>,
     epoch: Option<String>,
     /// Whether the disk's trace is to say when an answer leaves.
-    pub(crate) notes_answers: bool,
+    notes_answers: bool,
+    /// Changes that were answered with success.
+    answered: u64,
 }
 
 /// Notes in the disk's trace when it is woken: an answer has left.
@@ -99,9 +107,13 @@ impl Answer {
 }
 
 impl World {
-    pub(crate) fn new(settings: StoreSettings) -> Checked<Self> {
+    /// A new store on an empty disk.
+    ///
+    /// # Errors
+    /// Where it does not open.
+    pub fn new(disk: FaultDisk, settings: StoreSettings) -> Checked<Self> {
         let mut world = Self {
-            disk: FaultDisk::new(),
+            disk,
             clock: ManualClock::new(),
             settings,
             store: None,
@@ -110,9 +122,30 @@ impl World {
             open: Vec::new(),
             epoch: None,
             notes_answers: false,
+            answered: 0,
         };
         world.reopen()?;
         Ok(world)
+    }
+
+    /// Its disk.
+    pub fn disk(&self) -> &FaultDisk {
+        &self.disk
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    /// How many changes were answered with success.
+    pub fn answered(&self) -> u64 {
+        self.answered
+    }
+
+    /// Notes in the disk's trace when an answer leaves, from now on.
+    pub fn note_answers(&mut self) {
+        self.notes_answers = true;
     }
 
     fn now_ms(&self) -> u64 {
@@ -124,12 +157,12 @@ impl World {
     }
 
     /// Whether the store takes nothing any more.
-    pub(crate) fn is_down(&self) -> bool {
+    pub fn is_down(&self) -> bool {
         self.disk.has_crashed() || self.store.as_ref().is_none_or(|store| store.health().is_err())
     }
 
     /// Asks for changes together, lets the store work, and checks what it answers.
-    pub(crate) fn ask(&mut self, changes: Vec<Change>) -> Checked {
+    pub(super) fn ask(&mut self, changes: Vec<Change>) -> Checked {
         let (now_ms, shown) = (self.now_ms(), self.acknowledged.tail);
         let mut asked = Vec::new();
         for change in changes {
@@ -147,7 +180,7 @@ impl World {
         for (answer, its) in asked {
             match answer.outcome() {
                 None | Some(Outcome::Failed(ErrorKind::Unavailable)) => is_certain = false,
-                Some(_) if !is_certain => wrong!("a change was answered after one that was not"),
+                Some(_) if !is_certain => wrong!(Other, "a change was answered after one that was not"),
                 Some(Outcome::Failed(ErrorKind::NoSpace)) => {
                     self.open.remove(0);
                     is_refused = true;
@@ -159,8 +192,14 @@ impl World {
                         due.extend(its);
                     }
                     if found != expected {
-                        wrong!("a change was answered with {found:?} instead of {expected:?}: {change:?}");
+                        let breach =
+                            if found.is_taken_again(&expected) { Breach::Doubled } else { Breach::Other };
+                        let asked = format!("{change:?}");
+                        let text =
+                            format!("a change was answered with {found:?} instead of {expected:?}: {asked}");
+                        return Err(Wrong::new(breach, text));
                     }
+                    self.answered += 1;
                 }
             }
         }
@@ -221,13 +260,13 @@ impl World {
     }
 
     /// Lets the store keep house; what fails there has no consequences but those of a crash.
-    pub(crate) fn tidy(&self) {
+    pub(super) fn tidy(&self) {
         let _ = self.store().tidy();
         while self.store().step() {}
     }
 
     /// Ends the store as a crash does, and what the machine had not synced as `how` says.
-    pub(crate) fn crash(&mut self, how: Crash) {
+    pub fn crash(&mut self, how: Crash) {
         if let Some(store) = self.store.take() {
             store.abandon();
         }
@@ -235,16 +274,21 @@ impl World {
     }
 
     /// Ends the store as its owner does.
-    pub(crate) fn close(&mut self) {
+    pub fn close(&mut self) {
         drop(self.store.take());
         self.disk.crash(Crash::LoseAll);
     }
 
     /// Opens the store again. What it holds must be what was acknowledged, and perhaps the first of what was asked for
     /// since.
-    pub(crate) fn reopen(&mut self) -> Checked {
+    ///
+    /// # Errors
+    /// Where it does not open, and the disk is not to blame.
+    pub fn reopen(&mut self) -> Checked {
         match self.try_open() {
-            Err(error) if error.kind() == ErrorKind::Corrupt => wrong!("the store does not open: {error}"),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                wrong!(Lost, "the store does not open: {error}")
+            }
             // Else the disk fails again; whoever drives this tries once more.
             _ => Ok(()),
         }
@@ -258,21 +302,28 @@ impl World {
     }
 
     /// Opens the store again, which may refuse.
-    pub(crate) fn try_reopen(&mut self) -> std::result::Result<(), ErrorKind> {
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn try_reopen(&mut self) -> std::result::Result<(), ErrorKind> {
         self.try_open().map_err(|error| error.kind())
     }
 
-    pub(crate) fn is_open(&self) -> bool {
+    /// Whether the store is open.
+    pub fn is_open(&self) -> bool {
         self.store.is_some()
     }
 
     /// Whether the store said that acknowledged changes may be missing.
-    pub(crate) fn has_new_epoch(&self) -> bool {
+    pub fn has_new_epoch(&self) -> bool {
         self.store().opening().has_new_epoch
     }
 
     /// Reads all that is kept.
-    pub(crate) fn read_everything(&self) -> Checked {
+    ///
+    /// # Errors
+    /// Where something cannot be read.
+    pub fn read_everything(&self) -> Checked {
         for open in self.store().lanes() {
             read_lane(self.store(), open.lane.get())?;
         }
@@ -280,7 +331,10 @@ impl World {
     }
 
     /// Finds out what survived a crash and checks that it is a state that may have survived.
-    pub(crate) fn check_survivors(&mut self, is_exact: bool) -> Checked {
+    ///
+    /// # Errors
+    /// Where it is nothing that may have survived.
+    pub fn check_survivors(&mut self, is_exact: bool) -> Checked {
         let now_ms = self.now_ms();
         let mut candidate = self.acknowledged.clone();
         let mut open = std::mem::take(&mut self.open).into_iter();
@@ -296,7 +350,7 @@ impl World {
                     self.planned = model;
                     return Ok(());
                 }
-                Err(Wrong(reason)) => reasons.push(reason),
+                Err(wrong) => reasons.push(wrong.reason().to_owned()),
             }
             let Some((change, at_ms)) = open.next() else { break };
             let due = candidate.due(&change);
@@ -305,34 +359,34 @@ impl World {
             let shown = candidate.tail;
             candidate.enforce(due, at_ms, shown);
         }
-        wrong!("what survived is nothing that may have: {}", reasons.join("; or "))
+        wrong!(Lost, "what survived is nothing that may have: {}", reasons.join("; or "))
     }
 
     /// Compares the store with a model; takes over what came back although it was let go.
-    pub(crate) fn compare(&mut self, model: &mut Model, is_exact: bool) -> Checked {
+    fn compare(&mut self, model: &mut Model, is_exact: bool) -> Checked {
         let store = self.store.as_ref().expect("the store is open");
         let epoch = store.tail().epoch.to_string();
         if *self.epoch.get_or_insert_with(|| epoch.clone()) != epoch {
-            wrong!("the epoch changed to {epoch}");
+            wrong!(Other, "the epoch changed to {epoch}");
         }
         let found: Vec<(u64, Option<u64>)> =
             store.lanes().iter().map(|open| (open.lane.get(), open.channel.map(Lane::get))).collect();
         let expected: Vec<_> = model.lanes.iter().map(|(lane, of)| (*lane, of.channel)).collect();
         if found != expected {
-            wrong!("the lanes are {found:?} instead of {expected:?}");
+            wrong!(Lost, "the lanes are {found:?} instead of {expected:?}");
         }
         if store.tail().offset.get() != model.tail {
-            wrong!("the tail is {} instead of {}", store.tail().offset, model.tail);
+            wrong!(Lost, "the tail is {} instead of {}", store.tail().offset, model.tail);
         }
         let values = store.fetch_all(None, usize::MAX).now_or_never();
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         let values: Vec<_> = match values.expect("it is done at once") {
-            Ok(values) => values.into_iter().map(|(key, value)| (key, value.to_vec())).collect(),
-            Err(error) => wrong!("the values: {error}"),
+            Ok(values) => values.into_iter().map(|(key, value)| (key, text(&value))).collect(),
+            Err(error) => wrong!(Lost, "the values: {error}"),
         };
-        let expected: Vec<_> =
-            model.values.iter().map(|(key, value)| (key.clone(), value.clone().into_bytes())).collect();
+        let expected: Vec<_> = model.values.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         if values != expected {
-            wrong!("the values are {values:?} instead of {expected:?}");
+            wrong!(Lost, "the values are {values:?} instead of {expected:?}");
         }
         for (lane, of) in &mut model.lanes {
             compare_lane(store, *lane, of, is_exact)?;
@@ -342,7 +396,7 @@ impl World {
         again.enforce(model.lanes.keys().copied(), now_ms, model.tail);
         for (lane, of) in &model.lanes {
             if again.lanes[lane].trimmed != of.trimmed {
-                wrong!("lane {lane} keeps what its rules let go: {:?}", of.rules());
+                wrong!(Lost, "lane {lane} keeps what its rules let go: {:?}", of.rules());
             }
         }
         Ok(())
@@ -357,7 +411,7 @@ fn read_lane(store: &Store, lane: u64) -> Checked<Vec<(u64, String)>> {
         let read = store.read(Lane::new(lane), at, Budget { entries: 7, bytes: 3000 }).now_or_never();
         let page = match read.expect("without threads a read is done at once") {
             Ok(page) => page,
-            Err(error) => wrong!("lane {lane} cannot be read: {error}"),
+            Err(error) => wrong!(Lost, "lane {lane} cannot be read: {error}"),
         };
         found.extend(page.entries.iter().map(|entry| {
             let text: String =
@@ -371,7 +425,7 @@ fn read_lane(store: &Store, lane: u64) -> Checked<Vec<(u64, String)>> {
 
 fn compare_lane(store: &Store, lane: u64, of: &mut ModelLane, is_exact: bool) -> Checked {
     if of.channel.is_none() && store.retention(Lane::new(lane)) != Some(of.retention) {
-        wrong!("lane {lane} has another retention");
+        wrong!(Lost, "lane {lane} has another retention");
     }
     let found = read_lane(store, lane)?;
     let kept = of.ever.len().checked_sub(found.len()).filter(|first| *first <= of.trimmed);
@@ -384,35 +438,35 @@ fn compare_lane(store: &Store, lane: u64, of: &mut ModelLane, is_exact: bool) ->
     if !is_suffix || is_exact && found.len() != of.kept().len() {
         let offsets: Vec<u64> = found.iter().map(|(offset, _)| *offset).collect();
         let expected: Vec<u64> = of.kept().iter().map(|entry| entry.offset).collect();
-        wrong!("lane {lane} holds {offsets:?} instead of {expected:?}: {:?}", of.rules());
+        wrong!(Lost, "lane {lane} holds {offsets:?} instead of {expected:?}: {:?}", of.rules());
     }
     // What was let go and not yet noted has come back; it will be let go again.
     of.trimmed = of.ever.len() - found.len();
     let info = match store.lane(Lane::new(lane)).now_or_never().expect("it is done at once") {
         Ok(info) => info,
-        Err(error) => wrong!("lane {lane}: {error}"),
+        Err(error) => wrong!(Lost, "lane {lane}: {error}"),
     };
     let bytes: u64 = of.kept().iter().map(|entry| entry.bytes).sum();
     let trimmed_to = of.trimmed.checked_sub(1).map_or(0, |last| of.ever[last].offset);
     let expected = (of.kept().len() as u64, bytes, of.ever.last().map(|entry| entry.offset), trimmed_to);
     let told = (info.messages, info.bytes, info.last.map(Offset::get), info.trimmed_to.get());
     if told != expected {
-        wrong!("lane {lane} tells {told:?} instead of {expected:?}");
+        wrong!(Lost, "lane {lane} tells {told:?} instead of {expected:?}");
     }
     let span =
         store.span(Lane::new(lane), Offset::ZERO, Offset::MAX).now_or_never().expect("it is done at once");
     match span {
         Ok(span) if span.entries == Some(of.ever.len() as u64) => {}
-        other => wrong!("lane {lane} had {} entries, and counts {other:?}", of.ever.len()),
+        other => wrong!(Lost, "lane {lane} had {} entries, and counts {other:?}", of.ever.len()),
     }
     if of.channel.is_some() {
         let cursor = match store.load(Lane::new(lane)).now_or_never().expect("it is done at once") {
             Ok(cursor) => cursor,
-            Err(error) => wrong!("the cursor of {lane}: {error}"),
+            Err(error) => wrong!(Lost, "the cursor of {lane}: {error}"),
         };
         let found = (cursor.position.offset.get(), cursor.floor.get());
         if found != (of.cursor, of.floor) {
-            wrong!("listener {lane} stands at {found:?} instead of {:?}", (of.cursor, of.floor));
+            wrong!(Lost, "listener {lane} stands at {found:?} instead of {:?}", (of.cursor, of.floor));
         }
     }
     Ok(())
