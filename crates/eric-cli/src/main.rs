@@ -14,6 +14,7 @@ mod publish;
 mod serve;
 mod store;
 mod target;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,7 @@ enum Command {
     History(history::History),
     Ack(listener::Ack),
     Store(store::StoreCommand),
+    Verify(verify::Verify),
     Completions(manual::Completions),
     Manual(manual::Manual),
 }
@@ -111,6 +113,7 @@ fn main() -> ExitCode {
         Command::History(command) => command.run(),
         Command::Ack(command) => command.run(),
         Command::Store(command) => command.run(),
+        Command::Verify(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Manual(command) => command.run(),
     };

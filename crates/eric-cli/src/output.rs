@@ -48,6 +48,11 @@ impl Output {
         Self { out: AutoStream::auto(io::stdout()), is_terminal: io::stdout().is_terminal() }
     }
 
+    /// Whether people read it, and not a program.
+    pub(crate) fn is_for_people(&self) -> bool {
+        self.is_terminal
+    }
+
     /// A message that the hub sent.
     pub(crate) fn received(&mut self, message: &Received) -> io::Result<()> {
         let id = message.id.to_string();

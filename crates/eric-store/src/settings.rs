@@ -38,6 +38,21 @@ impl Sabotage {
     /// Every one.
     pub const ALL: [Self; 5] =
         [Self::SkipSync, Self::AnswerEarly, Self::CutTooFar, Self::ForgetKeys, Self::RecycleEarly];
+
+    /// Its name, as commands take it.
+    ///
+    /// ```
+    /// assert_eq!(eric_store::Sabotage::SkipSync.name(), "skip-sync");
+    /// ```
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SkipSync => "skip-sync",
+            Self::AnswerEarly => "answer-early",
+            Self::CutTooFar => "cut-too-far",
+            Self::ForgetKeys => "forget-keys",
+            Self::RecycleEarly => "recycle-early",
+        }
+    }
 }
 
 impl Default for StoreSettings {

@@ -25,3 +25,4 @@ mod socket_client;
 mod store;
 mod tools;
 mod transcript;
+mod verify;
