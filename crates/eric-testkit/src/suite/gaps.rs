@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use eric_sse::limits::TRIMMED_RUNS_MAX;
 use eric_sse::{Ack, Channel, ChannelSettings, Hub, Position, ReadFrom, Subscribe};
 
 use super::rig::{Checked, Rig, checks, consume, drain, ensure, ensure_eq, id, message, seen};
@@ -13,6 +14,8 @@ checks![
     nobody_is_told_of_what_others_missed,
     what_was_consumed_leaves_no_gap,
     going_back_beyond_what_is_kept_is_told,
+    going_back_beyond_what_is_counted_is_told,
+    acknowledging_among_what_is_gone_leaves_the_rest_to_be_told,
     a_position_before_the_join_is_told_only_if_there_was_something,
     a_position_of_another_epoch_is_told_and_goes_on_at_the_earliest,
     a_position_beyond_the_tail_is_told_and_goes_on_at_the_cursor,
@@ -160,6 +163,58 @@ async fn going_back_beyond_what_is_kept_is_told(rig: &Rig<'_>) -> Checked {
         ensure_eq!(found, expected, format!("what was seen after {after}"));
     }
     ensure_eq!(look(&hub, &channel, ReadFrom::Earliest).await?, ["6", "7", "8"], "from the earliest");
+    Ok(())
+}
+
+/// Publishes numbers from `first` on to the channel, each followed by one that is not its listeners', until more
+/// stretches were trimmed than are remembered; returns the last position.
+async fn flood(channel: &Channel, other: &Channel, first: u64) -> Checked<Position> {
+    let mut last = channel.broadcast(message(first)).await?.position;
+    for n in (first + 1)..=(first + 2 * TRIMMED_RUNS_MAX as u64) {
+        other.broadcast(message(n)).await?;
+        last = channel.broadcast(message(n)).await?.position;
+    }
+    Ok(last)
+}
+
+async fn going_back_beyond_what_is_counted_is_told(rig: &Rig<'_>) -> Checked {
+    let (hub, channel) = rig.channel(of_messages(2)).await?;
+    let other = hub.channels().create("other".parse()?, ChannelSettings::default()).await?;
+    channel.ensure_listener(id("bob")).await?;
+    let mut positions: Vec<Position> = Vec::new();
+    for n in 1..=3 {
+        positions.push(channel.broadcast(message(n)).await?.position);
+    }
+    channel.ack(&id("bob"), positions[2]).await?;
+    flood(&channel, &other, 4).await?;
+    let last = [131, 132].map(|n| n.to_string());
+    let exact = ["gap trimmed 127", &last[0], &last[1]];
+    ensure_eq!(look(&hub, &channel, ReadFrom::Cursor).await?, exact, "what was seen at the cursor");
+    // The client says that it got less far than was believed: how much it missed is not remembered, that it did is.
+    for after in [1, 0] {
+        let from = ReadFrom::After(positions[after]);
+        let mut bob = channel.subscribe(&id("bob"), Subscribe { from, ..Subscribe::default() }).await?;
+        let found = seen(&drain(&hub, &mut bob).await?);
+        ensure_eq!(found, ["gap trimmed ?", &last[0], &last[1]], "what was seen after going back");
+    }
+    let again = look(&hub, &channel, ReadFrom::Cursor).await?;
+    ensure_eq!(again, ["gap trimmed ?", &last[0], &last[1]], "what was seen at the cursor that went back");
+    Ok(())
+}
+
+async fn acknowledging_among_what_is_gone_leaves_the_rest_to_be_told(rig: &Rig<'_>) -> Checked {
+    let (hub, channel) = rig.channel(of_messages(2)).await?;
+    let other = hub.channels().create("other".parse()?, ChannelSettings::default()).await?;
+    channel.ensure_listener(id("bob")).await?;
+    channel.broadcast(message(1)).await?;
+    other.broadcast(message(2)).await?;
+    let handled = channel.broadcast(message(3)).await?.position;
+    flood(&channel, &other, 4).await?;
+    channel.ack(&id("bob"), handled).await?;
+    let expected = ["gap trimmed ?", "131", "132"];
+    ensure_eq!(look(&hub, &channel, ReadFrom::Cursor).await?, expected, "what was seen afterwards");
+    let info = channel.listener(&id("bob"))?.info().await?;
+    ensure_eq!(info.backlog, 2, "the backlog");
     Ok(())
 }
 

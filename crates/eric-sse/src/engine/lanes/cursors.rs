@@ -8,6 +8,10 @@ use crate::entry::{Offset, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lane::Lane;
 
+/// Stands for a rank that nobody knows any more, as that of a place among entries that were trimmed long ago. It can be
+/// told from a rank of nothing: that is before the first entry that was trimmed, which is remembered.
+pub(super) const FORGOTTEN: u64 = 0;
+
 /// Where the listeners of a channel stand, the one who holds the channel's lane first; and how many entries of that
 /// lane there ever were up to there.
 #[derive(Debug, Default)]
@@ -36,7 +40,7 @@ impl Readers {
         self.0.keys().next().map(|(_, listener)| *listener)
     }
 
-    /// The rank of `offset`, where somebody stands there.
+    /// The rank of `offset`, where somebody stands there; perhaps [`FORGOTTEN`].
     pub(super) fn mark(&self, offset: Offset) -> Option<u64> {
         let there = (offset, Lane::new(0))..=(offset, Lane::new(u64::MAX));
         self.0.range(there).next().map(|(_, rank)| *rank)
@@ -159,14 +163,14 @@ impl<S: Shelf> Lanes<S> {
         Ok((Committed::Moved, Some(self.move_cursor(lane, to))))
     }
 
-    /// Moves a cursor and what it holds. Where the rank of the new place was forgotten, the nearest one that is
-    /// known counts, from above: nothing is kept that was not.
+    /// Moves a cursor and what it holds. Where the rank of the new place was [`FORGOTTEN`], everything that is kept is
+    /// after it, and so is unread.
     pub(super) fn move_cursor(&mut self, lane: Lane, to: Offset) -> Moved {
         let channel = self.listeners[&lane].channel;
         let rank = |lanes: &Self, lane| {
             let keep = lanes.keep_of(lane).expect("a listener's lanes exist while it does");
             let span = keep.span(Offset::ZERO, to, |offset| lanes.mark(lane, offset));
-            span.entries.unwrap_or(keep.trimmed.total())
+            span.entries.unwrap_or(FORGOTTEN)
         };
         let (channel_finished, finished) = (rank(self, channel), rank(self, lane));
         let moved = Moved { listener: lane, channel, to, finished, channel_finished };

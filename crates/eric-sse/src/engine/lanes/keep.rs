@@ -1,5 +1,6 @@
 //! The entries that one lane keeps, and the rules by which it lets them go.
 
+use super::cursors::FORGOTTEN;
 use super::shelf::{Kept, Shelf};
 use super::trimmed::Trimmed;
 use crate::entry::Offset;
@@ -104,7 +105,8 @@ impl<S: Shelf> Keep<S> {
             if offset >= self.trimmed.to() {
                 return Some(self.trimmed.total() + entries as u64);
             }
-            self.trimmed.rank(offset).map(|(rank, _)| rank).or_else(|| mark(offset))
+            let remembered = self.trimmed.rank(offset).map(|(rank, _)| rank);
+            remembered.or_else(|| mark(offset).filter(|rank| *rank != FORGOTTEN))
         };
         let ranks = rank(to, end.entries).zip(rank(after, first.entries));
         let last = match end.last {
