@@ -56,11 +56,12 @@ impl HttpClient {
             Conflict::Refuse => "refuse",
             Conflict::Replace => "replace",
         };
-        let mut query = url.query_pairs_mut();
-        query.append_pair("wait_s", &wait.as_secs().to_string()).append_pair("conflict", conflict);
-        query.extend_pairs(limit.map(|limit| ("limit", limit.to_string())));
-        query.extend_pairs(after.map(|after| ("after", after.to_string())));
-        drop(query);
+        // In one expression: what builds a query cannot go from thread to thread, and is not to be there while waiting.
+        url.query_pairs_mut()
+            .append_pair("wait_s", &wait.as_secs().to_string())
+            .append_pair("conflict", conflict)
+            .extend_pairs(limit.map(|limit| ("limit", limit.to_string())))
+            .extend_pairs(after.map(|after| ("after", after.to_string())));
         let due = Duration::from_secs(ANSWER_S) + *wait;
         let request = self.request(Method::GET, url).timeout(due);
         Ok(self.send(request).await?.read::<PullBody>()?.into())

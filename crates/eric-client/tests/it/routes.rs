@@ -181,6 +181,16 @@ async fn a_limit_that_is_reached_is_named() {
 }
 
 #[tokio::test]
+async fn a_worker_of_its_own_can_pull() {
+    let hub = TestHub::start();
+    let (client, c, l) = hub.with_listener().await;
+    client.broadcast(&c, message(7)).await.unwrap();
+    let worker = tokio::spawn(async move { client.pull(&c, &l, &PullOptions::default()).await });
+    let page = worker.await.unwrap().unwrap();
+    assert_eq!(page.messages[0].value::<u64>().unwrap(), 7);
+}
+
+#[tokio::test]
 async fn what_is_pulled_comes_again_until_it_is_acknowledged() {
     let hub = TestHub::start();
     let (client, c, l) = hub.with_listener().await;
