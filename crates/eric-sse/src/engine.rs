@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::cursor::{Cursors, Fence};
 use crate::entry::{Entry, Offset};
 use crate::error::Result;
+use crate::evicted::Evicted;
 use crate::lane::Lane;
 use crate::log::Log;
 
@@ -71,8 +72,8 @@ pub enum FeedEvent<'a> {
         lane: Lane,
         /// The last that is gone.
         to: Offset,
-        /// How many of them a listener had not finished.
-        unread: u64,
+        /// How many of them a listener had not finished, by the limit that let them go.
+        unread: Evicted,
     },
     /// Somebody became the live reader of `listener`; whoever holds a smaller fence no longer is.
     LeaseTaken {

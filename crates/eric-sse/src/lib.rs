@@ -38,6 +38,7 @@
 //! | to keep the log elsewhere | [`engine`], [`log::Log`], [`cursor::Cursors`] |
 //! | channels and listeners that outlive the process | [`HubBuilder::restore`], [`persist::KvStore`] |
 //! | what is bounded, and by how much | [`limits`], [`ChannelSettings`] |
+//! | what was counted, evictions by their limit too | [`Hub::stats`], [`Stats`] |
 
 mod channel;
 mod claim;
@@ -47,6 +48,7 @@ pub mod cursor;
 pub mod engine;
 mod entry;
 mod error;
+mod evicted;
 mod follow;
 mod hub;
 mod id;
@@ -74,6 +76,7 @@ pub use container::ChannelContainer;
 pub use cursor::Conflict;
 pub use entry::{Entry, Epoch, Offset, Position};
 pub use error::{Error, ErrorKind, Result};
+pub use evicted::{Evicted, EvictedBy};
 pub use follow::{End, Gap, GapReason, ReadFrom};
 pub use hub::{Hub, HubBuilder};
 pub use id::{ChannelId, IdempotencyKey, ListenerId, MessageId, SenderId};
@@ -81,5 +84,5 @@ pub use limits::Limits;
 pub use listener::Listener;
 pub use message::{Json, Message, MessageType, Payload};
 pub use persist::Restored;
-pub use stats::{Counter, Stats};
+pub use stats::{Counter, Evictions, Stats};
 pub use window::Framed;

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::evicted::{Evicted, EvictedBy};
+
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -14,6 +16,45 @@ impl Counter {
     /// Its present value.
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Entries that went before a listener had finished them, by the limit that evicted them.
+///
+/// ```
+/// use eric_sse::{ChannelSettings, EvictedBy, Hub, Message};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let hub = Hub::in_memory();
+/// let settings = ChannelSettings { max_unread_per_listener: 1, ..ChannelSettings::default() };
+/// let channel = hub.channels().create("news".parse()?, settings).await?;
+/// let bob = channel.add_listener().await?;
+/// for n in 0..3 {
+///     channel.dispatch(bob.id(), Message::of("t", &n)?).await?;
+/// }
+/// let evicted = &hub.stats().entries_evicted;
+/// assert_eq!((evicted.by(EvictedBy::Unread), evicted.count()), (2, 2));
+/// # Ok::<(), eric_sse::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug, Default)]
+pub struct Evictions([Counter; EvictedBy::ALL.len()]);
+
+impl Evictions {
+    pub(crate) fn add(&self, evicted: Evicted) {
+        for by in EvictedBy::ALL {
+            self.0[by as usize].add(evicted.by(by));
+        }
+    }
+
+    /// How many this limit evicted.
+    pub fn by(&self, by: EvictedBy) -> u64 {
+        self.0[by as usize].count()
+    }
+
+    /// How many there were, whatever evicted them.
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(Counter::count).sum()
     }
 }
 
@@ -31,8 +72,10 @@ pub struct Stats {
     pub entries_repeated: Counter,
     /// Frames that were encoded: one per entry and format in use.
     pub frames_encoded: Counter,
-    /// Entries that a limit evicted before a listener had finished them.
-    pub entries_evicted: Counter,
+    /// Entries that a limit evicted before a listener had finished them: each once, however many listeners missed it.
+    pub entries_evicted: Evictions,
+    /// Listeners that were removed because they had been away for too long.
+    pub listeners_expired: Counter,
     /// Dispatches that raced with a removal.
     pub entries_dead: Counter,
     /// Deliveries that a listener's callback failed.

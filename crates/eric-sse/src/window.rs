@@ -235,7 +235,7 @@ impl Feed for Window {
         match event {
             FeedEvent::Appended(entries) => self.append(entries),
             // What every listener had finished is no loss to them: a watcher may still find it in the window.
-            FeedEvent::Trimmed { unread: 0, .. } => {}
+            FeedEvent::Trimmed { unread, .. } if unread.sum() == 0 => {}
             FeedEvent::Trimmed { lane, to, unread } => {
                 self.stats.entries_evicted.add(unread);
                 let slot = self.state.lock().slots.get(&lane).cloned();

@@ -149,6 +149,8 @@ faults! {
     HidesRemovals => "streams_end_when_their_listener_is_removed",
     /// What was unread when it went is not counted.
     HidesUnread => "the_oldest_go_when_there_are_too_many",
+    /// Whatever went unread is said to have been too old.
+    BlamesAge => "what_went_unread_is_counted_by_the_limit_that_let_it_go",
 }
 
 /// The memory engine with one fault.

@@ -155,7 +155,9 @@ impl Channel {
             let removals = ids
                 .iter()
                 .map(|id| -> BoxFuture<'_, Result<()>> { Box::pin(self.remove_listener_if(id, is_expired)) });
-            removed += count_ok(removals.collect()).await;
+            let gone = count_ok(removals.collect()).await;
+            self.core().stats.listeners_expired.add(gone as u64);
+            removed += gone;
         }
         removed
     }

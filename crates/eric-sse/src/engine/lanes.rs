@@ -330,7 +330,7 @@ impl<S: Shelf> Lanes<S> {
             messages += 1;
             bytes += new.message.bytes() as u64;
             if new.message.bytes() as u64 > rules.max_bytes {
-                let (name, max) = (rules.max_bytes_name, rules.max_bytes);
+                let (name, max) = (rules.bytes.setting(), rules.max_bytes);
                 let text = format!("message has {} bytes, more than {name}={max} keeps", new.message.bytes());
                 return Err(Error::limit_exceeded(name, text));
             }
@@ -339,13 +339,14 @@ impl<S: Shelf> Lanes<S> {
             return Ok(());
         }
         let (unread, unread_bytes) = self.keep_of(lane)?.unread(finished);
-        let (name, max) = if unread + messages > rules.max_messages {
-            (rules.max_messages_name, rules.max_messages)
+        let (limit, max) = if unread + messages > rules.max_messages {
+            (rules.messages, rules.max_messages)
         } else if unread_bytes + bytes > rules.max_bytes {
-            (rules.max_bytes_name, rules.max_bytes)
+            (rules.bytes, rules.max_bytes)
         } else {
             return Ok(());
         };
+        let name = limit.setting();
         let error = Error::limit_exceeded(name, format!("{name}={max} is reached with unread messages"));
         let holder = match self.channels.get(&lane) {
             Some(channel) => channel.readers.holder(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use eric_sse::engine::{Feed, FeedEvent};
 use eric_sse::lane::Lane;
-use eric_sse::{Entry, Offset};
+use eric_sse::{Entry, Evicted, EvictedBy, Offset};
 use parking_lot::Mutex;
 
 use super::Fault;
@@ -101,7 +101,12 @@ impl Feed for Tap {
             (FeedEvent::LeaseTaken { .. }, Fault::HidesLeases) => {}
             (FeedEvent::Removed { .. }, Fault::HidesRemovals) => {}
             (FeedEvent::Trimmed { lane, to, .. }, Fault::HidesUnread) => {
-                self.pass(FeedEvent::Trimmed { lane, to, unread: 0 });
+                self.pass(FeedEvent::Trimmed { lane, to, unread: Evicted::default() });
+            }
+            (FeedEvent::Trimmed { lane, to, unread }, Fault::BlamesAge) => {
+                let mut blamed = Evicted::default();
+                blamed.add(EvictedBy::Age, unread.sum());
+                self.pass(FeedEvent::Trimmed { lane, to, unread: blamed });
             }
             (FeedEvent::Trimmed { lane, to, .. }, Fault::FloodsOthers) => {
                 let mut known = self.known.lock();

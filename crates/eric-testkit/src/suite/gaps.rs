@@ -1,9 +1,11 @@
 //! Checks of gaps: told when something of the reader's was missed, exactly, once, and never otherwise.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use eric_sse::limits::TRIMMED_RUNS_MAX;
-use eric_sse::{Ack, Channel, ChannelSettings, Hub, Position, ReadFrom, Subscribe};
+use eric_sse::log::Budget;
+use eric_sse::{Ack, Channel, ChannelSettings, EvictedBy, Hub, Position, ReadFrom, SettingsPatch, Subscribe};
 
 use super::rig::{Checked, Rig, checks, consume, drain, ensure, ensure_eq, id, message, seen};
 
@@ -11,6 +13,7 @@ checks![
     a_gap_tells_exactly_what_was_missed_and_once,
     a_live_reader_is_told_of_what_it_missed,
     a_gap_sums_what_was_missed_in_both_lanes,
+    what_shrinks_under_a_reader_is_told_where_it_stands,
     nobody_is_told_of_what_others_missed,
     what_was_consumed_leaves_no_gap,
     going_back_beyond_what_is_kept_is_told,
@@ -95,6 +98,42 @@ async fn a_gap_sums_what_was_missed_in_both_lanes(rig: &Rig<'_>) -> Checked {
         ["gap trimmed 6", "7", "8", "9"],
         "what was seen"
     );
+    Ok(())
+}
+
+async fn what_shrinks_under_a_reader_is_told_where_it_stands(rig: &Rig<'_>) -> Checked {
+    let (hub, channel) = rig.channel(of_messages(100)).await?;
+    channel.ensure_listener(id("bob")).await?;
+    for n in 1..=20 {
+        match n % 2 {
+            0 => channel.dispatch(&id("bob"), message(n)).await?,
+            _ => channel.broadcast(message(n)).await?,
+        };
+    }
+    let mut bob =
+        channel.subscribe(&id("bob"), Subscribe { ack: Ack::Manual, ..Subscribe::default() }).await?;
+    let (mut items, budget) = (Vec::new(), Budget { entries: 3, bytes: 1 << 20 });
+    poll_fn(|context| bob.poll_items(context, budget, &mut items)).await?;
+    let seen_before = items.len() as u64;
+    ensure!((1..=6).contains(&seen_before), "a page of {} was seen", seen_before);
+    let last = |n| (1..=seen_before).map(|n| n.to_string()).chain(n).collect::<Vec<_>>();
+    // Of ten broadcasts, the last is 19, and as many dispatches, the last is 20, two and one stay.
+    let shrink =
+        SettingsPatch { max_messages: Some(2), max_unread_per_listener: Some(1), ..SettingsPatch::default() };
+    channel.change_settings(&shrink).await?;
+    let grow = SettingsPatch {
+        max_messages: Some(100),
+        max_unread_per_listener: Some(100),
+        ..SettingsPatch::default()
+    };
+    channel.change_settings(&grow).await?;
+    channel.broadcast(message(21)).await?;
+    items.extend(drain(&hub, &mut bob).await?);
+    let gap = format!("gap trimmed {}", 17 - seen_before);
+    let expected = last([gap, "17".into(), "19".into(), "20".into(), "21".into()].to_vec());
+    ensure_eq!(seen(&items), expected, "what was seen");
+    ensure_eq!(hub.stats().entries_evicted.by(EvictedBy::Messages), 8, "broadcasts that went");
+    ensure_eq!(hub.stats().entries_evicted.by(EvictedBy::Unread), 9, "dispatches that went");
     Ok(())
 }
 

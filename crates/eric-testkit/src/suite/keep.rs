@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use eric_sse::Offset;
 use eric_sse::cursor::{Authority, Conflict};
 use eric_sse::lane::Retention;
 use eric_sse::log::Budget;
+use eric_sse::{EvictedBy, Offset};
 
 use super::rig::{Checked, Rig, Told, checks, ensure, ensure_eq, ensure_kind, roomy};
 
@@ -22,6 +22,7 @@ checks![
     a_mailbox_counts_only_what_is_unread,
     new_retention_is_in_force_at_once,
     what_was_trimmed_is_counted_exactly,
+    what_went_unread_is_counted_by_the_limit_that_let_it_go,
 ];
 
 async fn the_oldest_go_when_there_are_too_many(rig: &Rig<'_>) -> Checked {
@@ -244,5 +245,42 @@ async fn what_was_trimmed_is_counted_exactly(rig: &Rig<'_>) -> Checked {
     ensure_eq!((span.last, span.bytes), (Some(Offset::new(2)), 0), "a stretch that is gone");
     let info = seam.engine.lane(bob).await?;
     ensure!(info.trimmed_to == Offset::ZERO && info.messages == 3, "another lane was trimmed: {info:?}");
+    Ok(())
+}
+
+async fn what_went_unread_is_counted_by_the_limit_that_let_it_go(rig: &Rig<'_>) -> Checked {
+    let seam = rig.engine();
+    let channel = seam.engine.open(Retention { max_age_s: 10, history: 0, ..roomy() }).await?;
+    let bob = seam.join(channel).await?;
+    let retain = |retention: Retention| seam.engine.retain(channel, Retention { max_age_s: 10, ..retention });
+    // Of ten entries of two bytes each limit takes some, exactly at it none; in the order of `EvictedBy::ALL`.
+    for lane in [channel, bob] {
+        for n in 0..10 {
+            seam.put(rig, lane, n).await?;
+        }
+    }
+    let evicted = |lane| {
+        let evicted = seam.recorder.evicted(lane);
+        EvictedBy::ALL.map(|by| evicted.by(by))
+    };
+    for (retention, of_channel, of_bob) in [
+        (Retention { max_messages: 10, max_unread_per_listener: 10, ..roomy() }, [0; 5], [0; 5]),
+        (Retention { max_messages: 8, ..roomy() }, [2, 0, 0, 0, 0], [0; 5]),
+        (Retention { max_bytes: 10, ..roomy() }, [2, 3, 0, 0, 0], [0; 5]),
+        (Retention { max_unread_per_listener: 6, ..roomy() }, [2, 3, 0, 0, 0], [0, 0, 0, 4, 0]),
+        (Retention { max_unread_bytes_per_listener: 10, ..roomy() }, [2, 3, 0, 0, 0], [0, 0, 0, 4, 1]),
+    ] {
+        retain(retention).await?;
+        ensure_eq!(evicted(channel), of_channel, format!("of the channel after {retention:?}"));
+        ensure_eq!(evicted(bob), of_bob, format!("of the listener after {retention:?}"));
+    }
+    // What was finished is history, and nobody's loss.
+    seam.ack(bob, 6).await?;
+    retain(Retention { history: 0, ..roomy() }).await?;
+    seam.ack(bob, 7).await?;
+    rig.clock.advance(Duration::from_secs(11));
+    ensure_eq!(seam.kept(channel).await?.len() + seam.kept(bob).await?.len(), 0, "what is kept in the end");
+    ensure_eq!(evicted(channel), [2, 3, 3, 0, 0], "of the channel after what was too old");
+    ensure_eq!(evicted(bob), [0, 0, 5, 4, 1], "of the listener after what was too old");
     Ok(())
 }

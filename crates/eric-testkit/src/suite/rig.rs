@@ -10,8 +10,8 @@ use eric_sse::engine::{Engine, Feed, FeedEvent};
 use eric_sse::lane::{Lane, Overflow, Retention};
 use eric_sse::log::{BoxFuture, Budget, NewEntry, Taken};
 use eric_sse::{
-    Channel, ChannelSettings, Clock, End, Entry, Hub, Item, Limits, ListenerId, Message, Offset, Position,
-    Publish, Subscription, Timestamp,
+    Channel, ChannelSettings, Clock, End, Entry, Evicted, EvictedBy, Hub, Item, Limits, ListenerId, Message,
+    Offset, Position, Publish, Subscription, Timestamp,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -227,7 +227,7 @@ pub(crate) fn offsets(entries: &[Entry]) -> Vec<u64> {
 /// Something that a feed was told, apart from entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Told {
-    Trimmed { lane: Lane, to: Offset, unread: u64 },
+    Trimmed { lane: Lane, to: Offset, unread: Evicted },
     LeaseTaken { listener: Lane, fence: Fence },
     Removed { lane: Lane },
 }
@@ -257,11 +257,21 @@ impl Recorder {
 
     /// How many entries of `lane` were reported as gone, and how many of them as unread.
     pub(crate) fn unread_trimmed(&self, lane: Lane) -> u64 {
-        let unread = |told: &Told| match told {
-            Told::Trimmed { lane: trimmed, unread, .. } if *trimmed == lane => Some(*unread),
-            _ => None,
-        };
-        self.record.lock().told.iter().filter_map(unread).sum()
+        self.evicted(lane).sum()
+    }
+
+    /// The same, by the limit that let them go.
+    pub(crate) fn evicted(&self, lane: Lane) -> Evicted {
+        let mut evicted = Evicted::default();
+        for told in &self.record.lock().told {
+            match told {
+                Told::Trimmed { lane: trimmed, unread, .. } if *trimmed == lane => {
+                    EvictedBy::ALL.into_iter().for_each(|by| evicted.add(by, unread.by(by)));
+                }
+                _ => {}
+            }
+        }
+        evicted
     }
 
     /// Waits until the engine has woken whom it should for everything it has reported.

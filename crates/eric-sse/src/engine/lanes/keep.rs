@@ -4,6 +4,7 @@ use super::cursors::FORGOTTEN;
 use super::shelf::{Kept, Shelf};
 use super::trimmed::Trimmed;
 use crate::entry::Offset;
+use crate::evicted::{Evicted, EvictedBy};
 use crate::lane::{LaneInfo, Overflow, Retention, Span};
 
 /// What one lane keeps, and what it remembers of what it let go.
@@ -17,9 +18,10 @@ pub(super) struct Keep<S> {
 #[derive(Debug)]
 pub(super) struct Rules {
     pub(super) max_messages: u64,
-    pub(super) max_messages_name: &'static str,
+    /// Which limit `max_messages` is, for this lane.
+    pub(super) messages: EvictedBy,
     pub(super) max_bytes: u64,
-    pub(super) max_bytes_name: &'static str,
+    pub(super) bytes: EvictedBy,
     /// Whether `max_messages` counts unread entries only.
     counts_unread_only: bool,
     max_age_ms: u64,
@@ -31,9 +33,9 @@ impl Rules {
     pub(super) fn of_channel(retention: &Retention) -> Self {
         Self {
             max_messages: retention.max_messages,
-            max_messages_name: "max_messages",
+            messages: EvictedBy::Messages,
             max_bytes: retention.max_bytes,
-            max_bytes_name: "max_bytes",
+            bytes: EvictedBy::Bytes,
             counts_unread_only: false,
             max_age_ms: retention.max_age_s.saturating_mul(1000),
             history: retention.history,
@@ -44,9 +46,9 @@ impl Rules {
     pub(super) fn of_listener(retention: &Retention) -> Self {
         Self {
             max_messages: retention.max_unread_per_listener,
-            max_messages_name: "max_unread_per_listener",
+            messages: EvictedBy::Unread,
             max_bytes: retention.max_unread_bytes_per_listener,
-            max_bytes_name: "max_unread_bytes_per_listener",
+            bytes: EvictedBy::UnreadBytes,
             counts_unread_only: true,
             ..Self::of_channel(retention)
         }
@@ -58,8 +60,8 @@ impl Rules {
 pub struct LetGo {
     /// The last entry that went.
     pub to: Offset,
-    /// How many of them a listener had not finished.
-    pub unread: u64,
+    /// How many of them a listener had not finished, by the limit that let them go.
+    pub unread: Evicted,
 }
 
 impl<S: Shelf> Keep<S> {
@@ -131,7 +133,7 @@ impl<S: Shelf> Keep<S> {
         upto: Offset,
         mut gone: impl FnMut(Kept, S::Item),
     ) -> Option<LetGo> {
-        let mut unread = 0;
+        let mut unread = Evicted::default();
         let before = self.trimmed.total();
         while let Some(first) = self.shelf.first().filter(|first| first.offset <= upto) {
             let trimmed = self.trimmed.total();
@@ -140,11 +142,19 @@ impl<S: Shelf> Keep<S> {
                 self.total() - if rules.counts_unread_only { finished.max(trimmed) } else { trimmed };
             let is_old = first.taken_ms.saturating_add(rules.max_age_ms) < now_ms;
             let is_spent = is_finished && finished - trimmed > rules.history;
-            let is_over = counted > rules.max_messages || self.shelf.bytes() > rules.max_bytes;
-            if !(is_old || is_spent || is_over) {
-                break;
+            let by = if is_old {
+                Some(EvictedBy::Age)
+            } else if counted > rules.max_messages {
+                Some(rules.messages)
+            } else {
+                (self.shelf.bytes() > rules.max_bytes).then_some(rules.bytes)
+            };
+            match by {
+                Some(by) if !is_finished => unread.add(by, 1),
+                Some(_) => {}
+                None if is_spent => {}
+                None => break,
             }
-            unread += u64::from(!is_finished);
             self.trimmed.push(first.offset);
             let (kept, item) = self.shelf.pop().expect("there is a first one");
             gone(kept, item);
