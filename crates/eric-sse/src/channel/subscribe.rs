@@ -224,6 +224,8 @@ impl Channel {
 
     /// [`Channel::subscribe`] for a listener that is started, or not, by its owner.
     pub(crate) async fn read(&self, member: Arc<Member>, options: Subscribe) -> Result<Subscription> {
+        // At once: who comes back is not to expire while the engine makes it its lease.
+        member.see(self.core().clock.now().as_ms());
         let signal = Arc::new(Signal::default());
         let lanes = [self.0.lane, member.lane];
         // Followed first, so that nothing that happens after the lease is missed.

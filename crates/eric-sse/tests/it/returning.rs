@@ -6,7 +6,7 @@ use std::time::Duration;
 use eric_sse::limits::{RETURN_S, SEEN_LAG_MS_MAX};
 use eric_sse::listener::FnListener;
 use eric_sse::persist::KvStore as _;
-use eric_sse::{Channel, ChannelSettings, ErrorKind, Hub, Listener, Message, Subscribe};
+use eric_sse::{Channel, ChannelSettings, ErrorKind, Hub, Limits, Listener, Message, Subscribe};
 use futures_util::{FutureExt as _, StreamExt as _};
 use parking_lot::Mutex;
 
@@ -136,6 +136,25 @@ async fn who_comes_back_in_time_stays() {
     drop(stream);
     world.clock.advance(Duration::from_secs(11));
     assert_eq!(hub.expire_listeners().await, 1);
+}
+
+#[tokio::test]
+async fn who_comes_back_while_listeners_expire_is_not_removed() {
+    let world = World::new();
+    let hub = world.slow_hub(Limits::default()).await;
+    let settings = ChannelSettings { listener_expires_s: Some(10), ..ChannelSettings::in_memory() };
+    let channel = hub.channels().create("c".parse().unwrap(), settings).await.unwrap();
+    for name in ["bob", "eve"] {
+        channel.ensure_listener(id(name)).await.unwrap();
+    }
+    world.clock.advance(Duration::from_secs(10_000));
+    let bob = id("bob");
+    let mut stream = Box::pin(channel.subscribe(&bob, Subscribe::default()));
+    assert!((&mut stream).now_or_never().is_none(), "the engine has not answered yet");
+    assert_eq!(hub.expire_listeners().await, 1, "the other one is gone");
+    let stream = stream.await.unwrap();
+    assert_eq!(channel.listener_ids(), [bob]);
+    drop(stream);
 }
 
 #[tokio::test]
