@@ -118,7 +118,8 @@ impl Hub {
     }
 
     /// Removes the listeners whose channel says that they have been away for too long; returns how many. Takes note,
-    /// in the records, of when the others were seen, and lets go of what dropped calls have left in the engine.
+    /// in the records, of when the others were seen, and lets go of entries that have grown too old where nobody
+    /// publishes or reads, and of what dropped calls have left in the engine.
     ///
     /// To be called now and then: the hub starts nothing by itself. Nobody is removed in the first
     /// [`RETURN_S`] seconds after a hub was restored: its listeners could not come while it was away.
@@ -135,6 +136,7 @@ impl Hub {
             if !is_waiting {
                 expired += channel.expire_listeners(now).await;
             }
+            channel.expire_entries().await;
         }
         expired
     }

@@ -57,7 +57,7 @@ pub trait Log {
     /// What the stretch after `after` up to and including `to` holds, trimmed entries counted where known.
     fn span(&self, lane: Lane, after: Offset, to: Offset) -> BoxFuture<'_, Result<Span>>;
 
-    /// What is kept of `lane`.
+    /// What is kept of `lane`. What is too old goes first: a hub asks now and then of lanes that nobody touches.
     fn lane(&self, lane: Lane) -> BoxFuture<'_, Result<LaneInfo>>;
 
     /// The lanes that are open, in the order of their numbers. A hub asks once, when it starts, to find what a crash

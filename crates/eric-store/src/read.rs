@@ -45,7 +45,7 @@ impl Shared {
     pub(crate) fn find(&self, lane: Lane, after: Offset, budget: Budget) -> Result<Fetch> {
         let now_ms = self.clock.now().as_ms();
         let mut state = self.state.lock();
-        state.enforce([lane], now_ms);
+        let has_trimmed = state.enforce([lane], now_ms);
         let shown = state.lanes.shown();
         let (places, trimmed_to) = state.lanes.shelf(lane)?;
         let (mut wanted, mut bytes, mut searched_to) = (Vec::new(), 0, shown.offset);
@@ -71,6 +71,10 @@ impl Shared {
                     entries: 1,
                 }),
             }
+        }
+        drop(state);
+        if has_trimmed {
+            self.note(now_ms);
         }
         Ok(Fetch { lane, epoch: shown.epoch, wanted, stretches, searched_to, trimmed_to })
     }

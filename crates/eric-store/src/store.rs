@@ -281,9 +281,15 @@ impl Store {
     /// Looks at a lane with what is too old in it gone.
     fn look<T>(&self, lane: Lane, look: impl FnOnce(&crate::state::State) -> Result<T>) -> Result<T> {
         let now_ms = self.shared.clock.now().as_ms();
-        let mut state = self.shared.state.lock();
-        state.enforce([lane], now_ms);
-        look(&state)
+        let (found, has_trimmed) = {
+            let mut state = self.shared.state.lock();
+            let has_trimmed = state.enforce([lane], now_ms);
+            (look(&state), has_trimmed)
+        };
+        if has_trimmed {
+            self.shared.note(now_ms);
+        }
+        found
     }
 }
 

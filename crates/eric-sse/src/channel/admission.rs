@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::Channel;
-use super::members::{Connection, Member};
+use super::members::{Connection, Member, breathe};
 use crate::claim::Claim;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ListenerId;
+use crate::lane::Lane;
 use crate::listener::Listener;
 use crate::log::BoxFuture;
 use crate::persist::{ConnectionRecord, ListenerRecord, Seat};
@@ -160,6 +161,26 @@ impl Channel {
             removed += gone;
         }
         removed
+    }
+
+    /// Has the engine let go of what has grown too old in lanes that nobody touches: it does so wherever it looks.
+    pub(crate) async fn expire_entries(&self) {
+        let engine = &self.core().engine;
+        // A lane that is gone meanwhile has nothing that could be too old.
+        let _ = engine.lane(self.0.lane).await;
+        let mut after = None;
+        loop {
+            let lanes: Vec<Lane> =
+                self.0.members.read().after(after).take(SLICE).map(|(lane, _)| lane).collect();
+            for lane in &lanes {
+                let _ = engine.lane(*lane).await;
+            }
+            if lanes.len() < SLICE {
+                return;
+            }
+            after = lanes.last().copied();
+            breathe().await;
+        }
     }
 
     /// Takes note of when listeners were last seen, where their records lag behind.

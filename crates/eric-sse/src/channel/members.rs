@@ -282,7 +282,7 @@ impl Channel {
 }
 
 /// Lets others run before going on.
-async fn breathe() {
+pub(super) async fn breathe() {
     let mut has_waited = false;
     poll_fn(|context| {
         if std::mem::replace(&mut has_waited, true) {
