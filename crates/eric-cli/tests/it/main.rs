@@ -20,6 +20,7 @@ mod numbered;
 mod process;
 
 mod read_only;
+mod retention;
 mod small_disk;
 mod socket_client;
 mod store;
