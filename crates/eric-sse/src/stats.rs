@@ -42,7 +42,8 @@ pub struct Evictions([Counter; EvictedBy::ALL.len()]);
 
 impl Evictions {
     pub(crate) fn add(&self, evicted: Evicted) {
-        for by in EvictedBy::ALL {
+        // A full lane evicts with every publish, and nearly always by one limit.
+        for by in EvictedBy::ALL.into_iter().filter(|by| evicted.by(*by) > 0) {
             self.0[by as usize].add(evicted.by(by));
         }
     }
