@@ -1,5 +1,6 @@
 //! The embedded store beside a raw program that writes the same groups of bytes and calls `fdatasync`.
 
+mod abandoned;
 mod appends;
 mod disk;
 mod figures;
@@ -31,6 +32,12 @@ async fn main() -> anyhow::Result<()> {
     }
     if wants("unread") {
         reads::unread(&base).await?;
+    }
+    if wants("abandoned") {
+        abandoned::on_disk(&base).await?;
+    }
+    if wants("abandoned-in-memory") {
+        abandoned::in_memory().await?;
     }
     Ok(())
 }
