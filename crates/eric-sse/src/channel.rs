@@ -112,7 +112,7 @@ impl Channel {
         }))
     }
 
-    fn core(&self) -> &Arc<HubCore> {
+    pub(crate) fn core(&self) -> &Arc<HubCore> {
         &self.0.core
     }
 

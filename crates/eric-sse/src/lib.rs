@@ -34,6 +34,7 @@
 //! | a hub, its channels | [`Hub`], [`ChannelContainer`], [`Channel`] |
 //! | to publish | [`Channel::broadcast`], [`Channel::dispatch`], [`Message`] |
 //! | to receive | [`Channel::message_stream`], [`Channel::deliver_next`], [`Channel::watch_stream`], [`Listener`] |
+//! | to work on a queue with several workers | [`Channel::process`], [`prefab::processing`] |
 //! | to write event streams | [`Channel::subscribe`], [`sse::encode`]; to read them [`sse::parse`] |
 //! | to keep the log elsewhere | [`engine`], [`log::Log`], [`cursor::Cursors`] |
 //! | channels and listeners that outlive the process | [`HubBuilder::restore`], [`persist::KvStore`] |

@@ -46,6 +46,11 @@ pub struct Failure {
 }
 
 impl Delivery {
+    /// The first delivery of an entry.
+    pub(crate) fn first(framed: Arc<Framed>, missed: Option<Gap>) -> Self {
+        Self { framed, attempt: 1, failure: None, missed }
+    }
+
     /// What was published.
     pub fn message(&self) -> &Message {
         self.framed.entry().message()
@@ -71,7 +76,8 @@ impl Delivery {
         self.failure.as_ref()
     }
 
-    /// What was missed right before it; told here by [`Channel::deliver_next`] only.
+    /// What was missed right before it; told here by [`Channel::deliver_next`] and
+    /// [`Processed`](crate::prefab::processing::Processed) only.
     pub fn missed(&self) -> Option<&Gap> {
         self.missed.as_ref()
     }

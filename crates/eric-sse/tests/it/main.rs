@@ -9,6 +9,7 @@ mod crashes;
 mod kv;
 mod library;
 mod limits;
+mod processing;
 mod repositories;
 mod restore;
 mod returning;

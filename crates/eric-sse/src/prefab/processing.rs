@@ -1,0 +1,509 @@
+//! Processing a listener's queue with several workers at once: results as they complete.
+//!
+//! A message is acknowledged once its result, and those of all before it, were handed out: what was unfinished when a
+//! process ends is delivered again, and so is what had run ahead of it.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::oneshot;
+
+use super::executor::Executor;
+use crate::channel::stream::Delivery;
+use crate::channel::subscribe::{Item, Subscribe, Subscription};
+use crate::channel::{Channel, Connection};
+use crate::clock::Timestamp;
+use crate::cursor::Conflict;
+use crate::entry::Offset;
+use crate::error::{Error, ErrorKind, Result};
+use crate::follow::{End, Gap};
+use crate::limits::{COMMIT_LAG_MS_MAX, PROCESSED_AHEAD_MAX};
+use crate::listener::{CallbackError, Listener};
+use crate::log::{BoxFuture, Budget};
+use crate::message::Message;
+
+/// The type of message that ends a processing: it is processed after everything before it, and nothing after it is.
+pub const CLOSED: &str = "_eric_channel_closed";
+
+/// How a queue is processed.
+///
+/// ```
+/// use eric_sse::prefab::processing::{Order, Processing};
+///
+/// let in_order = Processing { order: Order::Queue, ..Processing::with(6) };
+/// assert_eq!(in_order.workers_max, 6);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Processing {
+    /// Messages that are processed at the same time, at most.
+    pub workers_max: usize,
+    /// In which order results are handed out.
+    pub order: Order,
+    /// When it is over.
+    pub until: Until,
+    /// The least time between two results.
+    pub pause: Duration,
+    /// What to do about another live reader of the queue.
+    pub conflict: Conflict,
+}
+
+/// In which order results are handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Order {
+    /// As they complete.
+    #[default]
+    Completion,
+    /// As their messages were published.
+    Queue,
+}
+
+/// When a processing is over, beside the message that ends it ([`CLOSED`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Until {
+    /// When nothing is left in the queue.
+    #[default]
+    Drained,
+    /// When the listener is stopped or removed, or another reader takes over.
+    Stopped,
+}
+
+impl Processing {
+    /// With so many workers, and else the defaults: results as they complete, until the queue is drained, no pause,
+    /// and an error where somebody else reads it.
+    pub fn with(workers_max: usize) -> Self {
+        Self {
+            workers_max,
+            order: Order::default(),
+            until: Until::default(),
+            pause: Duration::ZERO,
+            conflict: Conflict::Refuse,
+        }
+    }
+}
+
+/// A message that was processed, and what came of it.
+#[derive(Debug)]
+pub struct Processed<T> {
+    /// The message, and where it stands; what was missed right before it is told here.
+    pub delivery: Delivery,
+    /// What its callback returned; that it failed or panicked concerns no other message.
+    pub result: std::result::Result<T, CallbackError>,
+}
+
+/// What a callback returns.
+type Outcome<T> = std::result::Result<T, CallbackError>;
+
+/// What begins to process one message.
+type Begin<T> = Box<dyn FnMut(&Delivery) -> BoxFuture<'static, Outcome<T>> + Send>;
+
+/// A stream of results. Dropping it waits for nobody: what runs goes on, its results go nowhere, and its messages are
+/// delivered again to whoever reads the queue next.
+pub struct ProcessedStream<T> {
+    subscription: Subscription,
+    options: Processing,
+    begin: Begin<T>,
+    items: VecDeque<Item>,
+    read: Vec<Item>,
+    missed: Option<Gap>,
+    running: FuturesUnordered<BoxFuture<'static, (u64, Outcome<T>)>>,
+    tasks: Tasks<T>,
+    delay: Option<BoxFuture<'static, ()>>,
+    committed_at: Timestamp,
+    /// Nothing more is begun.
+    is_closing: bool,
+    end: Option<End>,
+    error: Option<Error>,
+}
+
+impl Channel {
+    /// Processes the queue of `connection`'s listener: runs its callback for each message on `executor`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidValue`] without workers; else as [`Channel::subscribe`].
+    ///
+    /// # Cancel safety
+    /// As [`Channel::subscribe`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use eric_sse::listener::FnListener;
+    /// use eric_sse::prefab::executor::Threads;
+    /// use eric_sse::prefab::processing::Processing;
+    /// use eric_sse::{ChannelSettings, Hub, Message};
+    /// use futures_util::StreamExt as _;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let hub = Hub::in_memory();
+    /// let jobs = hub.channels().create("jobs".parse()?, ChannelSettings::default()).await?;
+    /// let worker = jobs.register_listener(Arc::new(FnListener::new("worker".parse()?, |_| Ok(())))).await?;
+    /// for n in 0..100 {
+    ///     jobs.broadcast(Message::of("job", &n)?).await?;
+    /// }
+    /// let pool = Arc::new(Threads::new(2).unwrap());
+    /// let results = jobs.process(&worker, Processing::with(2), pool).await?;
+    /// assert_eq!(results.filter(|result| std::future::ready(result.is_ok())).count().await, 100);
+    /// # Ok::<(), eric_sse::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn process(
+        &self,
+        connection: &Connection,
+        options: Processing,
+        executor: Arc<dyn Executor>,
+    ) -> Result<ProcessedStream<()>> {
+        let listener: Option<Arc<dyn Listener>> = self.member(connection.id())?.object();
+        let run = move |message: &Message| match &listener {
+            Some(listener) => listener.on_message(message),
+            None => Ok(()),
+        };
+        self.process_with(connection, options, executor, run).await
+    }
+
+    /// Processes the queue of `connection`'s listener: runs `callback` for each message on `executor`.
+    ///
+    /// # Errors
+    /// As [`Channel::process`].
+    ///
+    /// # Cancel safety
+    /// As [`Channel::subscribe`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use eric_sse::prefab::executor::Threads;
+    /// use eric_sse::prefab::processing::{Order, Processing};
+    /// use eric_sse::{ChannelSettings, Hub, Message};
+    /// use futures_util::StreamExt as _;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let hub = Hub::in_memory();
+    /// let jobs = hub.channels().create("jobs".parse()?, ChannelSettings::default()).await?;
+    /// let worker = jobs.add_listener().await?;
+    /// jobs.broadcast(Message::of("square", &12)?).await?;
+    /// jobs.broadcast(Message::of("square", "twelve")?).await?;
+    ///
+    /// let square = |message: &Message| {
+    ///     let number: u64 = serde_json::from_str(message.payload().as_json())?;
+    ///     Ok(number * number)
+    /// };
+    /// let in_order = Processing { order: Order::Queue, ..Processing::with(2) };
+    /// let pool = Arc::new(Threads::new(2).unwrap());
+    /// let mut results = jobs.process_with(&worker, in_order, pool, square).await?;
+    /// assert_eq!(results.next().await.unwrap()?.result.unwrap(), 144);
+    /// assert!(results.next().await.unwrap()?.result.is_err(), "an error is this message's only");
+    /// assert!(results.next().await.is_none());
+    /// # Ok::<(), eric_sse::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn process_with<T: Send + 'static>(
+        &self,
+        connection: &Connection,
+        options: Processing,
+        executor: Arc<dyn Executor>,
+        callback: impl Fn(&Message) -> Outcome<T> + Send + Sync + 'static,
+    ) -> Result<ProcessedStream<T>> {
+        let callback = Arc::new(callback);
+        let begin = move |delivery: &Delivery| -> BoxFuture<'static, Outcome<T>> {
+            let (sender, result) = oneshot::channel();
+            let (callback, delivery) = (callback.clone(), delivery.clone());
+            executor.execute(Box::new(move || {
+                // Nobody may be interested any more: then it need not begin.
+                if !sender.is_closed() {
+                    let run = AssertUnwindSafe(|| callback(delivery.message()));
+                    let _ = sender.send(catch_unwind(run).unwrap_or_else(|_| Err(panicked())));
+                }
+            }));
+            Box::pin(async { result.await.unwrap_or_else(|_| Err("the executor dropped it".into())) })
+        };
+        self.begin_processing(connection, options, Box::new(begin)).await
+    }
+
+    /// Processes the queue of `connection`'s listener: runs the future that `callback` makes of each message, on the
+    /// task that polls the stream.
+    ///
+    /// # Errors
+    /// As [`Channel::process`].
+    ///
+    /// # Cancel safety
+    /// As [`Channel::subscribe`].
+    ///
+    /// ```
+    /// use eric_sse::prefab::processing::Processing;
+    /// use eric_sse::{ChannelSettings, Hub, Message};
+    /// use futures_util::StreamExt as _;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let hub = Hub::in_memory();
+    /// let jobs = hub.channels().create("jobs".parse()?, ChannelSettings::default()).await?;
+    /// let worker = jobs.add_listener().await?;
+    /// jobs.broadcast(Message::of("fetch", "https://example.com")?).await?;
+    ///
+    /// let fetch = |message: Message| async move { Ok(message.payload().as_json().len()) };
+    /// let mut results = jobs.process_async(&worker, Processing::with(8), fetch).await?;
+    /// assert_eq!(results.next().await.unwrap()?.result.unwrap(), 21);
+    /// # Ok::<(), eric_sse::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn process_async<T, F>(
+        &self,
+        connection: &Connection,
+        options: Processing,
+        callback: impl Fn(Message) -> F + Send + 'static,
+    ) -> Result<ProcessedStream<T>>
+    where
+        T: Send + 'static,
+        F: Future<Output = Outcome<T>> + Send + 'static,
+    {
+        let begin = move |delivery: &Delivery| -> BoxFuture<'static, Outcome<T>> {
+            let message = delivery.message().clone();
+            match catch_unwind(AssertUnwindSafe(|| callback(message))) {
+                Ok(future) => Box::pin(Guarded(Box::pin(future))),
+                Err(_) => Box::pin(std::future::ready(Err(panicked()))),
+            }
+        };
+        self.begin_processing(connection, options, Box::new(begin)).await
+    }
+
+    async fn begin_processing<T>(
+        &self,
+        connection: &Connection,
+        options: Processing,
+        begin: Begin<T>,
+    ) -> Result<ProcessedStream<T>> {
+        if options.workers_max == 0 {
+            return Err(Error::new(ErrorKind::InvalidValue, "workers_max=0, and nobody would work"));
+        }
+        let subscribe = Subscribe { conflict: options.conflict, ..Subscribe::default() };
+        let subscription = self.subscribe(connection.id(), subscribe).await?;
+        Ok(ProcessedStream {
+            committed_at: subscription.channel().core().clock.now(),
+            subscription,
+            options,
+            begin,
+            items: VecDeque::new(),
+            read: Vec::new(),
+            missed: None,
+            running: FuturesUnordered::new(),
+            tasks: Tasks::default(),
+            delay: None,
+            is_closing: false,
+            end: None,
+            error: None,
+        })
+    }
+}
+
+fn panicked() -> CallbackError {
+    "the callback panicked".into()
+}
+
+/// A future whose panic is its error.
+struct Guarded<T>(BoxFuture<'static, Outcome<T>>);
+
+impl<T> Future for Guarded<T> {
+    type Output = Outcome<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let poll = AssertUnwindSafe(|| self.0.as_mut().poll(context));
+        catch_unwind(poll).unwrap_or_else(|_| Poll::Ready(Err(panicked())))
+    }
+}
+
+/// What was begun and not handed out yet, and what was handed out ahead of it.
+struct Tasks<T> {
+    /// The oldest is not handed out.
+    begun: VecDeque<Task<T>>,
+    /// The number of the oldest.
+    first: u64,
+    /// Numbers of those that are done, as they became so.
+    done: VecDeque<u64>,
+}
+
+impl<T> Default for Tasks<T> {
+    fn default() -> Self {
+        Self { begun: VecDeque::new(), first: 0, done: VecDeque::new() }
+    }
+}
+
+struct Task<T> {
+    offset: Offset,
+    /// None once it is handed out.
+    delivery: Option<Delivery>,
+    outcome: Option<Outcome<T>>,
+}
+
+impl<T> Tasks<T> {
+    fn begin(&mut self, delivery: Delivery) -> u64 {
+        let offset = delivery.position().offset;
+        self.begun.push_back(Task { offset, delivery: Some(delivery), outcome: None });
+        self.first + self.begun.len() as u64 - 1
+    }
+
+    fn task(&mut self, number: u64) -> &mut Task<T> {
+        let index = usize::try_from(number - self.first).expect("few are ahead");
+        &mut self.begun[index]
+    }
+
+    fn complete(&mut self, number: u64, outcome: Outcome<T>) {
+        self.task(number).outcome = Some(outcome);
+        self.done.push_back(number);
+    }
+
+    /// The next that is to be handed out.
+    fn take_done(&mut self, order: Order) -> Option<Processed<T>> {
+        let number = match order {
+            Order::Completion => self.done.pop_front()?,
+            Order::Queue => {
+                self.begun.front()?.outcome.as_ref()?;
+                self.first
+            }
+        };
+        let task = self.task(number);
+        let delivery = task.delivery.take().expect("it is handed out once");
+        let result = task.outcome.take().expect("it is done");
+        Some(Processed { delivery, result })
+    }
+
+    /// Lets go of what is handed out with everything before it; returns the last of it.
+    fn settle(&mut self) -> Option<Offset> {
+        let mut settled = None;
+        while let Some(task) = self.begun.pop_front_if(|task| task.delivery.is_none()) {
+            settled = Some(task.offset);
+            self.first += 1;
+        }
+        settled
+    }
+}
+
+impl<T: Send + 'static> ProcessedStream<T> {
+    /// Why it ended, once it has; none where the queue was drained or [`CLOSED`].
+    pub fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// Begins what may be begun; whether nothing more can come for now.
+    fn begin_more(&mut self, context: &mut Context<'_>) -> bool {
+        let ahead_max = self.options.workers_max.max(PROCESSED_AHEAD_MAX);
+        while !self.is_closing {
+            if let Some(end) = self.subscription.poll_end(context) {
+                self.close(Some(end));
+                break;
+            }
+            if self.running.len() >= self.options.workers_max || self.tasks.begun.len() >= ahead_max {
+                break;
+            }
+            let Some(item) = self.items.pop_front() else {
+                match self.subscription.poll_items(context, Budget::default(), &mut self.read) {
+                    Poll::Pending => return self.subscription.is_caught_up(),
+                    Poll::Ready(Ok(None)) => self.items.extend(self.read.drain(..)),
+                    Poll::Ready(Ok(Some(end))) => self.close(Some(end)),
+                    Poll::Ready(Err(error)) => {
+                        self.error = Some(error);
+                        self.close(None);
+                    }
+                }
+                continue;
+            };
+            match item {
+                Item::Gap(gap) => self.missed = Some(gap),
+                Item::Entry(framed) if framed.entry().message().kind().as_str() == CLOSED => {
+                    if !self.tasks.begun.is_empty() {
+                        self.items.push_front(Item::Entry(framed));
+                        break;
+                    }
+                    let delivery = Delivery::first(framed, self.missed.take());
+                    self.begin_one(delivery);
+                    self.close(None);
+                }
+                Item::Entry(framed) => {
+                    let delivery = Delivery::first(framed, self.missed.take());
+                    self.begin_one(delivery);
+                }
+            }
+        }
+        self.is_closing
+    }
+
+    fn begin_one(&mut self, delivery: Delivery) {
+        let work = (self.begin)(&delivery);
+        let number = self.tasks.begin(delivery);
+        self.running.push(Box::pin(async move { (number, work.await) }));
+    }
+
+    /// Begins nothing more; what was read and not begun stays in the queue.
+    fn close(&mut self, end: Option<End>) {
+        self.is_closing = true;
+        self.end = self.end.or(end);
+        self.items.clear();
+    }
+
+    /// Takes note that a result is handed out: moves the cursor, and waits where there is to be a pause.
+    fn hand_out(&mut self) {
+        if let Some(offset) = self.tasks.settle() {
+            self.subscription.consumed(offset);
+        }
+        let clock = self.subscription.channel().core().clock.clone();
+        let now = clock.now();
+        if self.running.is_empty() || now.ms_since(self.committed_at) >= COMMIT_LAG_MS_MAX {
+            self.subscription.commit();
+            self.committed_at = now;
+        }
+        if !self.options.pause.is_zero() {
+            self.delay = Some(clock.sleep(self.options.pause));
+        }
+    }
+}
+
+/// No result is ever pinned.
+impl<T> Unpin for ProcessedStream<T> {}
+
+impl<T: Send + 'static> Stream for ProcessedStream<T> {
+    type Item = Result<Processed<T>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let mut is_drained;
+        loop {
+            is_drained = this.begin_more(context);
+            // What was begun just now is polled for the first time here; what it makes room for is begun then.
+            match Pin::new(&mut this.running).poll_next(context) {
+                Poll::Ready(Some((number, outcome))) => this.tasks.complete(number, outcome),
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        let is_over = this.is_closing || (is_drained && this.options.until == Until::Drained);
+        if this.tasks.begun.is_empty() && is_over {
+            this.close(None);
+            this.subscription.commit();
+            return Poll::Ready(this.error.take().map(Err));
+        }
+        if let Some(delay) = &mut this.delay {
+            ready!(delay.as_mut().poll(context));
+            this.delay = None;
+        }
+        if let Some(processed) = this.tasks.take_done(this.options.order) {
+            if processed.result.is_err() {
+                this.subscription.stats().deliveries_failed.add(1);
+            }
+            this.hand_out();
+            return Poll::Ready(Some(Ok(processed)));
+        }
+        Poll::Pending
+    }
+}
+
+impl<T> fmt::Debug for ProcessedStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessedStream")
+            .field("subscription", &self.subscription)
+            .field("options", &self.options)
+            .field("running", &self.running.len())
+            .finish_non_exhaustive()
+    }
+}
