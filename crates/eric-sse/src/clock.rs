@@ -5,7 +5,8 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 ///
@@ -48,6 +49,11 @@ pub trait Clock: fmt::Debug + Send + Sync {
     /// The present moment.
     fn now(&self) -> Timestamp;
 
+    /// Time since a moment that stays the same, to measure with: finer than [`Clock::now`] where the clock can.
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.now().as_ms())
+    }
+
     /// Completes once `duration` has passed. Dropping it forgets the wait.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
@@ -67,6 +73,12 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Timestamp(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
+    fn elapsed(&self) -> Duration {
+        static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGIN.elapsed()
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {

@@ -35,6 +35,7 @@
 //! | to publish | [`Channel::broadcast`], [`Channel::dispatch`], [`Message`] |
 //! | to receive | [`Channel::message_stream`], [`Channel::deliver_next`], [`Channel::watch_stream`], [`Listener`] |
 //! | to work on a queue with several workers | [`Channel::process`], [`prefab::processing`] |
+//! | to know how long callbacks take | [`profile::Profile`] |
 //! | to write event streams | [`Channel::subscribe`], [`sse::encode`]; to read them [`sse::parse`] |
 //! | to keep the log elsewhere | [`engine`], [`log::Log`], [`cursor::Cursors`] |
 //! | channels and listeners that outlive the process | [`HubBuilder::restore`], [`persist::KvStore`] |
@@ -61,6 +62,7 @@ pub mod log;
 mod message;
 pub mod persist;
 pub mod prefab;
+pub mod profile;
 mod registry;
 pub mod sse;
 mod stats;
