@@ -32,6 +32,7 @@
 //! |---|---|
 //! | to make channels and listeners, to publish, to pull | [`HttpClient`] |
 //! | a stream that survives cut connections and restarts of the hub | [`HttpClient::subscribe`], [`HttpClient::watch`], [`Events`] |
+//! | to run an application's listener in this process, its hub elsewhere | [`HttpClient::wire`] |
 //! | the Unix socket of the Python package's clients | [`SocketClient`] |
 //! | to know what went wrong, and whether to try again | [`Error`] |
 //! | what is bounded, and by how much | [`limits`] |
@@ -40,6 +41,7 @@
 //! starts tasks: what is dropped is over.
 
 mod answer;
+mod application;
 mod back_off;
 mod error;
 pub mod events;
@@ -50,6 +52,7 @@ pub mod socket;
 mod wire;
 
 pub use answer::{Channel, Gap, GapReason, Listener, Page, Pulled, Received, Taken, TakenBatch};
+pub use application::HttpWire;
 pub use back_off::RetryPolicy;
 pub use eric_protocol::Code;
 pub use eric_sse::lane::Overflow;

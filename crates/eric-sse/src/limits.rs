@@ -52,6 +52,8 @@ pub const COMMIT_LAG_ENTRIES_MAX: usize = 1_000;
 pub const COMMIT_LAG_MS_MAX: u64 = 1_000;
 /// Milliseconds for which a new stream of a listener waits for the one it replaces to say what was consumed.
 pub const HANDOVER_MS_MAX: u64 = 250;
+/// Requests of an application that wait for their answers.
+pub const REQUESTS_MAX: usize = 10_000;
 /// Messages that a profile names as the slowest.
 pub const PROFILE_SLOWEST_MAX: usize = 10;
 /// Messages that are processed while one before them is not finished.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod applications;
 mod cuts;
 mod events;
 mod hub;

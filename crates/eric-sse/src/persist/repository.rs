@@ -61,7 +61,7 @@ pub trait Record: Sized {
     const PREFIX: &'static str;
 
     /// Where it is.
-    type Place: Copy;
+    type Place;
 
     /// The key of what is remembered at `place`; the order of keys is that in which all are loaded.
     fn key(place: Self::Place) -> String;

@@ -299,12 +299,12 @@ impl Channel {
     }
 }
 
-fn panicked() -> CallbackError {
+pub(super) fn panicked() -> CallbackError {
     "the callback panicked".into()
 }
 
 /// A future whose panic is its error.
-struct Guarded<T>(BoxFuture<'static, Outcome<T>>);
+pub(super) struct Guarded<T>(pub(super) BoxFuture<'static, Outcome<T>>);
 
 impl<T> Future for Guarded<T> {
     type Output = Outcome<T>;

@@ -6,6 +6,7 @@ mod allocator;
 mod broadcast_cost;
 mod conformance;
 mod crashes;
+mod distributed;
 mod kv;
 mod library;
 mod limits;

@@ -1,0 +1,145 @@
+//! How an application in this process reaches a hub in another one.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use eric_protocol::Code;
+use eric_sse::log::BoxFuture;
+use eric_sse::prefab::distributed::{Incoming, Messages, Missed, Wire};
+use eric_sse::{Ack, ChannelId, ListenerId, Message, Payload, Position};
+use futures_core::Stream;
+
+use crate::answer::Received;
+use crate::error::{Error, ErrorKind};
+use crate::events::{Event, Events, SubscribeOptions};
+use crate::http::HttpClient;
+
+/// A listener's way to its hub over HTTP, for [`Application`](eric_sse::prefab::distributed::Application); see
+/// [`HttpClient::wire`].
+#[derive(Debug)]
+pub struct HttpWire {
+    client: HttpClient,
+    channel: ChannelId,
+    listener: ListenerId,
+}
+
+impl HttpClient {
+    /// How an application reads the queue of a listener, which is added to the channel if it is not there.
+    ///
+    /// It survives cuts, and restarts of the hub: it goes on after the last message that came. What it sends is tried
+    /// again by the client's [`RetryPolicy`](crate::RetryPolicy).
+    ///
+    /// # Errors
+    /// As [`HttpClient::ensure_listener`].
+    ///
+    /// # Cancel safety
+    /// If dropped, the listener may have been added.
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    /// use eric_client::{HttpClient, Message};
+    /// use eric_sse::prefab::distributed::Application;
+    ///
+    /// # async fn answer() -> Result<(), Box<dyn std::error::Error>> {
+    /// let hub = HttpClient::new("http://127.0.0.1:8000")?;
+    /// let alice = Application::new(Arc::new(hub.wire("talk".parse()?, "alice".parse()?).await?));
+    /// alice.set_action("hello", |_| Ok(vec![Message::of("hello_ack", &())?]))?;
+    /// alice.run(|told| println!("{told:?}")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn wire(&self, channel: ChannelId, listener: ListenerId) -> Result<HttpWire, Error> {
+        self.ensure_listener(&channel, &listener).await?;
+        Ok(HttpWire { client: self.clone(), channel, listener })
+    }
+}
+
+impl Wire for HttpWire {
+    fn channel(&self) -> &ChannelId {
+        &self.channel
+    }
+
+    fn listener(&self) -> &ListenerId {
+        &self.listener
+    }
+
+    fn receive(&self) -> BoxFuture<'_, eric_sse::Result<Messages>> {
+        let options = SubscribeOptions { ack: Ack::Manual, ..SubscribeOptions::default() };
+        let events = self.client.subscribe(&self.channel, &self.listener, options);
+        Box::pin(std::future::ready(Ok(Box::pin(HttpMessages(events)) as Messages)))
+    }
+
+    fn dispatch<'a>(
+        &'a self,
+        receiver: &'a ListenerId,
+        message: Message,
+    ) -> BoxFuture<'a, eric_sse::Result<()>> {
+        Box::pin(async move {
+            let taken = self.client.dispatch(&self.channel, receiver, message).await;
+            taken.map(drop).map_err(to_library)
+        })
+    }
+
+    fn acknowledge(&self, position: Position) -> BoxFuture<'_, eric_sse::Result<()>> {
+        Box::pin(
+            async move { self.client.ack(&self.channel, &self.listener, position).await.map_err(to_library) },
+        )
+    }
+}
+
+struct HttpMessages(Events);
+
+impl Stream for HttpMessages {
+    type Item = eric_sse::Result<Incoming>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            return Poll::Ready(match ready!(Pin::new(&mut self.0).poll_next(context)) {
+                None => None,
+                Some(Err(error)) => Some(Err(to_library(error))),
+                Some(Ok(Event::Message(received))) => {
+                    let position = received.id;
+                    Some(message(received).map(|message| Incoming::Message(position, message)))
+                }
+                Some(Ok(Event::Gap(gap))) => Some(Ok(Incoming::Missed(Missed {
+                    reason: gap.reason.to_string().into(),
+                    to: gap.to,
+                    messages: gap.missed,
+                }))),
+                Some(Ok(Event::Connected | Event::Disconnected { .. } | Event::Ended(_))) => continue,
+            });
+        }
+    }
+}
+
+/// The message that was received.
+fn message(received: Received) -> eric_sse::Result<Message> {
+    let mut message = Message::new(received.kind.parse()?, Payload::from_json(&received.payload)?)?;
+    if let Some(id) = received.message_id {
+        message = message.with_id(id.parse()?);
+    }
+    if let Some(sender) = received.sender_id {
+        message = message.with_sender(sender.parse()?);
+    }
+    Ok(message)
+}
+
+/// The same error in the library's words.
+fn to_library(error: Error) -> eric_sse::Error {
+    use eric_sse::ErrorKind as Kind;
+    let kind = match error.kind() {
+        ErrorKind::Unreachable => Kind::Unavailable,
+        ErrorKind::Malformed => Kind::InvalidValue,
+        ErrorKind::Refused(code) => match code {
+            Code::UnknownChannel => Kind::UnknownChannel,
+            Code::UnknownListener => Kind::UnknownListener,
+            Code::KeyReused => Kind::KeyReused,
+            Code::TooLarge => Kind::TooLarge,
+            Code::Conflict => Kind::Conflict,
+            Code::LimitExceeded | Code::Timeout | Code::Unavailable => Kind::Unavailable,
+            Code::NoSpace => Kind::NoSpace,
+            _ => Kind::InvalidMessage,
+        },
+    };
+    eric_sse::Error::new(kind, error.to_string()).caused_by(error)
+}
