@@ -35,6 +35,7 @@
 //! | to publish | [`Channel::broadcast`], [`Channel::dispatch`], [`Message`] |
 //! | to receive | [`Channel::message_stream`], [`Channel::deliver_next`], [`Channel::watch_stream`], [`Listener`] |
 //! | to work on a queue with several workers | [`Channel::process`], [`prefab::processing`] |
+//! | to have messages go on to a queue of one's own | [`queue::Queue`], [`queue::Pump`] |
 //! | listeners that answer each other, in many processes | [`prefab::distributed::Application`] |
 //! | to know how long callbacks take | [`profile::Profile`] |
 //! | to write event streams | [`Channel::subscribe`], [`sse::encode`]; to read them [`sse::parse`] |
@@ -64,6 +65,7 @@ mod message;
 pub mod persist;
 pub mod prefab;
 pub mod profile;
+pub mod queue;
 mod registry;
 pub mod sse;
 mod stats;

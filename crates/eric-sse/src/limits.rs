@@ -52,6 +52,8 @@ pub const COMMIT_LAG_ENTRIES_MAX: usize = 1_000;
 pub const COMMIT_LAG_MS_MAX: u64 = 1_000;
 /// Milliseconds for which a new stream of a listener waits for the one it replaces to say what was consumed.
 pub const HANDOVER_MS_MAX: u64 = 250;
+/// Milliseconds that a pump waits before it pushes again what a queue refused: at first, and at most.
+pub const PUMP_RETRY_MS: (u64, u64) = (100, 30_000);
 /// Requests of an application that wait for their answers.
 pub const REQUESTS_MAX: usize = 10_000;
 /// Messages that a profile names as the slowest.

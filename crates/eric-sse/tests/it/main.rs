@@ -11,6 +11,7 @@ mod kv;
 mod library;
 mod limits;
 mod processing;
+mod pump;
 mod repositories;
 mod restore;
 mod returning;

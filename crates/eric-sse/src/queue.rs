@@ -1,0 +1,316 @@
+//! Queues of the user's own, fed from a listener's.
+//!
+//! The log is the truth: a message is taken when the log has it, whatever becomes of the queue. A [`Pump`] reads the
+//! listener's lane from its cursor, pushes each message, and moves the cursor over what was pushed. A push that fails is
+//! tried again and holds up this listener only.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::channel::subscribe::{Ack, Item, Subscribe, Subscription};
+use crate::channel::{Channel, Connection};
+use crate::cursor::Conflict;
+use crate::entry::Position;
+use crate::error::Result;
+use crate::follow::End;
+use crate::limits::PUMP_RETRY_MS;
+use crate::listener::{CallbackError, Listener};
+use crate::log::{BoxFuture, Budget};
+use crate::message::Message;
+
+/// What a queue answers.
+pub type QueueResult<T> = std::result::Result<T, CallbackError>;
+
+/// A queue of the user's own, first in, first out. The seam to users' brokers, tables and files.
+///
+/// ```
+/// use eric_sse::log::BoxFuture;
+/// use eric_sse::queue::{Queue, QueueResult};
+/// use eric_sse::{Message, Position};
+/// use std::sync::Mutex;
+///
+/// /// A stack of papers, whose bottom one is next.
+/// #[derive(Default)]
+/// struct Papers(Mutex<Vec<Message>>);
+///
+/// impl Queue for Papers {
+///     fn id(&self) -> &str {
+///         "papers"
+///     }
+///     fn push(&self, _: Position, message: Message) -> BoxFuture<'_, QueueResult<()>> {
+///         self.0.lock().unwrap().push(message);
+///         Box::pin(std::future::ready(Ok(())))
+///     }
+///     fn pop(&self) -> BoxFuture<'_, QueueResult<Option<Message>>> {
+///         let mut papers = self.0.lock().unwrap();
+///         let next = (!papers.is_empty()).then(|| papers.remove(0));
+///         Box::pin(std::future::ready(Ok(next)))
+///     }
+/// }
+/// # assert_eq!(Papers::default().id(), "papers");
+/// ```
+pub trait Queue: Send + Sync {
+    /// Its id; always the same.
+    fn id(&self) -> &str;
+
+    /// Appends a message. After a crash the last ones may come again, at the same positions: a queue that remembers
+    /// the last position it has can leave out what it has already.
+    ///
+    /// # Errors
+    /// Nothing was appended; the same message comes again.
+    fn push(&self, position: Position, message: Message) -> BoxFuture<'_, QueueResult<()>>;
+
+    /// Takes the first message; none where there is none.
+    ///
+    /// # Errors
+    /// Nothing was taken.
+    fn pop(&self) -> BoxFuture<'_, QueueResult<Option<Message>>>;
+}
+
+/// A queue in memory, with room for so many messages; a push into a full one fails.
+///
+/// ```
+/// use eric_sse::queue::{MemoryQueue, Queue as _};
+///
+/// let queue = MemoryQueue::new("inbox", 1_000);
+/// assert_eq!((queue.id(), queue.len()), ("inbox", 0));
+/// ```
+#[derive(Debug)]
+pub struct MemoryQueue {
+    id: Box<str>,
+    room: usize,
+    messages: Mutex<VecDeque<Message>>,
+}
+
+impl MemoryQueue {
+    /// An empty queue.
+    pub fn new(id: impl Into<Box<str>>, room: usize) -> Self {
+        Self { id: id.into(), room, messages: Mutex::default() }
+    }
+
+    /// Messages in it.
+    pub fn len(&self) -> usize {
+        self.messages.lock().len()
+    }
+
+    /// Whether there is none in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Queue for MemoryQueue {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn push(&self, _: Position, message: Message) -> BoxFuture<'_, QueueResult<()>> {
+        let mut messages = self.messages.lock();
+        let pushed = if messages.len() < self.room {
+            messages.push_back(message);
+            Ok(())
+        } else {
+            Err(format!("queue id={} is full: it has room for {}", self.id, self.room).into())
+        };
+        Box::pin(std::future::ready(pushed))
+    }
+
+    fn pop(&self) -> BoxFuture<'_, QueueResult<Option<Message>>> {
+        Box::pin(std::future::ready(Ok(self.messages.lock().pop_front())))
+    }
+}
+
+/// What feeds a queue of the user's own from a listener's, while it runs.
+///
+/// ```
+/// use std::sync::Arc;
+/// use eric_sse::listener::FnListener;
+/// use eric_sse::queue::{MemoryQueue, Pump};
+/// use eric_sse::{ChannelSettings, Hub, Message};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let hub = Hub::in_memory();
+/// let news = hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
+/// let bob = Arc::new(FnListener::new("bob".parse()?, |message| Ok(println!("{message:?}"))));
+/// let pump = Pump::connect(&news, bob, Arc::new(MemoryQueue::new("inbox", 100))).await?;
+/// news.broadcast(Message::of("t", &1)?).await?;
+///
+/// // Runs beside the rest of the program, until the listener is stopped.
+/// let feeding = pump.run();
+/// let reading = async {
+///     loop {
+///         match pump.deliver_next().await.unwrap() {
+///             Some(delivered) => break delivered,
+///             None => tokio::task::yield_now().await,
+///         }
+///     }
+/// };
+/// tokio::select! {
+///     delivered = reading => assert_eq!(delivered.0.payload().as_json(), "1"),
+///     end = feeding => panic!("{end:?}"),
+/// }
+/// # Ok::<(), eric_sse::Error>(())
+/// # }).unwrap();
+/// ```
+pub struct Pump {
+    connection: Connection,
+    listener: Arc<dyn Listener>,
+    queue: Arc<dyn Queue>,
+    status: Mutex<PumpStatus>,
+}
+
+/// What became of a pump's messages.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct PumpStatus {
+    /// Messages that were pushed.
+    pub pushed: u64,
+    /// Pushes that failed.
+    pub failed: u64,
+    /// Messages that retention dropped before they were pushed, as far as that is known.
+    pub missed: u64,
+    /// Why the listener is stalled, if it is: its queue refuses the message that is next.
+    pub stalled: Option<Box<str>>,
+}
+
+impl Pump {
+    /// Registers `listener` on `channel`, whose messages are to go on to `queue`.
+    ///
+    /// # Errors
+    /// As [`Channel::register_listener`].
+    ///
+    /// # Cancel safety
+    /// If dropped, no listener is added.
+    pub async fn connect(
+        channel: &Channel,
+        listener: Arc<dyn Listener>,
+        queue: Arc<dyn Queue>,
+    ) -> Result<Self> {
+        let connection = channel.register_listener(listener.clone()).await?;
+        Ok(Self { connection, listener, queue, status: Mutex::default() })
+    }
+
+    /// The listener on its channel.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Its queue.
+    pub fn queue(&self) -> &Arc<dyn Queue> {
+        &self.queue
+    }
+
+    /// What became of its messages so far.
+    pub fn status(&self) -> PumpStatus {
+        self.status.lock().clone()
+    }
+
+    /// Feeds the queue until the listener is stopped or removed, or another reader takes over. A push that fails is
+    /// tried again after a while, longer each time ([`PUMP_RETRY_MS`]).
+    ///
+    /// # Errors
+    /// As [`Channel::subscribe`], and what the engine says: run it again.
+    ///
+    /// # Cancel safety
+    /// A message whose push was under way comes again when it runs again.
+    pub async fn run(&self) -> Result<End> {
+        let options = Subscribe { ack: Ack::Auto, conflict: Conflict::Replace, ..Subscribe::default() };
+        let mut subscription = self.connection.channel.subscribe(self.connection.id(), options).await?;
+        let mut items = Vec::new();
+        loop {
+            let budget = Budget::default();
+            let read = poll_fn(|context| {
+                let read = subscription.poll_items(context, budget, &mut items);
+                if read.is_pending() {
+                    // Nothing is left to do: what was pushed is made durable meanwhile.
+                    subscription.commit();
+                }
+                read
+            });
+            if let Some(end) = read.await? {
+                return Ok(end);
+            }
+            for item in items.drain(..) {
+                match item {
+                    Item::Gap(gap) => self.status.lock().missed += gap.missed.unwrap_or(0),
+                    Item::Entry(framed) => {
+                        let entry = framed.entry();
+                        let (position, message) = (entry.position(), entry.message());
+                        if let Some(end) = self.push(&mut subscription, position, message).await {
+                            return Ok(end);
+                        }
+                        subscription.consumed(position.offset);
+                    }
+                }
+            }
+            subscription.commit();
+        }
+    }
+
+    /// Pushes until it is done, or the subscription is over.
+    async fn push(
+        &self,
+        subscription: &mut Subscription,
+        position: Position,
+        message: &Message,
+    ) -> Option<End> {
+        let (mut wait_ms, wait_ms_max) = PUMP_RETRY_MS;
+        loop {
+            let Err(error) = self.queue.push(position, message.clone()).await else {
+                let mut status = self.status.lock();
+                status.pushed += 1;
+                status.stalled = None;
+                return None;
+            };
+            {
+                let mut status = self.status.lock();
+                status.failed += 1;
+                status.stalled = Some(error.to_string().into());
+            }
+            let clock = &self.connection.channel.core().clock;
+            let mut waited = clock.sleep(Duration::from_millis(wait_ms));
+            // It can go from thread to thread, but is not shared.
+            let subscription = &mut *subscription;
+            let end = poll_fn(move |context| match subscription.poll_end(context) {
+                Some(end) => Poll::Ready(Some(end)),
+                None => waited.as_mut().poll(context).map(|()| None),
+            });
+            if let Some(end) = end.await {
+                return Some(end);
+            }
+            wait_ms = (wait_ms * 2).min(wait_ms_max);
+        }
+    }
+
+    /// Takes the next message from the queue and runs the listener's callback; none where there is none. Tells the
+    /// message, and what its callback said, whose panic is an error; either way the message is out of the queue.
+    ///
+    /// # Errors
+    /// What the queue says.
+    ///
+    /// # Cancel safety
+    /// As [`Queue::pop`].
+    pub async fn deliver_next(&self) -> QueueResult<Option<(Message, QueueResult<()>)>> {
+        let Some(message) = self.queue.pop().await? else { return Ok(None) };
+        let run = AssertUnwindSafe(|| self.listener.on_message(&message));
+        let result = catch_unwind(run).unwrap_or_else(|_| Err("the callback panicked".into()));
+        Ok(Some((message, result)))
+    }
+}
+
+impl fmt::Debug for Pump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pump")
+            .field("listener", self.connection.id())
+            .field("queue", &self.queue.id())
+            .field("status", &self.status())
+            .finish()
+    }
+}
