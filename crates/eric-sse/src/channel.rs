@@ -28,6 +28,7 @@ use crate::id::{ChannelId, ListenerId};
 use crate::lane::Lane;
 use crate::limits::READ_BYTES_MAX;
 use crate::log::{Budget, Ticket};
+use crate::persist::kinds::Made;
 use crate::persist::{ChannelRecord, ListenerRecord, Seat};
 use crate::turns::Turns;
 use members::{Member, Members};
@@ -91,13 +92,17 @@ pub struct History {
 
 impl Channel {
     /// The channel of this record, with the listeners of these.
-    pub(crate) fn new(core: Arc<HubCore>, record: ChannelRecord, listeners: Vec<ListenerRecord>) -> Self {
+    pub(crate) fn new(
+        core: Arc<HubCore>,
+        record: ChannelRecord,
+        listeners: Vec<(ListenerRecord, Made)>,
+    ) -> Self {
         let ChannelRecord { id, lane, settings } = record;
         let mut members = Members::default();
         let now_ms = core.clock.now().as_ms();
-        for listener in listeners {
+        for (listener, made) in listeners {
             let (id, lane) = (listener.id.clone(), listener.seat.lane);
-            members.insert(id, lane, Arc::new(Member::restored(listener, now_ms)));
+            members.insert(id, lane, Arc::new(Member::restored(listener, made, now_ms)));
         }
         Self(Arc::new(Shared {
             core,

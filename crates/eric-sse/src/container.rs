@@ -10,6 +10,7 @@ use crate::engine::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::HubCore;
 use crate::id::ChannelId;
+use crate::persist::kinds::Made;
 use crate::persist::{ChannelRecord, ListenerRecord};
 use crate::registry::{Place, Registry};
 use crate::turns::Turns;
@@ -42,7 +43,7 @@ impl ChannelContainer {
     }
 
     /// Takes in what a restart has found; the limits are for those who come later.
-    pub(crate) fn restore(&self, found: Vec<(ChannelRecord, Vec<ListenerRecord>)>) {
+    pub(crate) fn restore(&self, found: Vec<(ChannelRecord, Vec<(ListenerRecord, Made)>)>) {
         let mut channels = self.channels.write();
         for (record, listeners) in found {
             let (id, lane) = (record.id.clone(), record.lane);

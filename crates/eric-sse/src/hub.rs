@@ -12,7 +12,7 @@ use crate::entry::Position;
 use crate::error::Result;
 use crate::limits::{Limits, RETURN_S};
 use crate::persist::kv::Forgetful;
-use crate::persist::{KvStore, Records, Restored, restore};
+use crate::persist::{Kinds, KvStore, Records, Restored, restore};
 use crate::stats::Stats;
 use crate::window::Window;
 
@@ -56,6 +56,7 @@ pub struct HubBuilder {
     engine: Arc<dyn Engine>,
     clock: Arc<dyn Clock>,
     limits: Limits,
+    kinds: Kinds,
 }
 
 impl Hub {
@@ -71,7 +72,12 @@ impl Hub {
 
     /// A hub on `engine`.
     pub fn builder(engine: Arc<dyn Engine>) -> HubBuilder {
-        HubBuilder { engine, clock: Arc::new(SystemClock), limits: Limits::default() }
+        HubBuilder {
+            engine,
+            clock: Arc::new(SystemClock),
+            limits: Limits::default(),
+            kinds: Kinds::default(),
+        }
     }
 
     /// Its channels.
@@ -153,6 +159,11 @@ impl HubBuilder {
         Self { limits, ..self }
     }
 
+    /// Who can make listeners and queues of the user's own again, for [`HubBuilder::restore`].
+    pub fn kinds(self, kinds: Kinds) -> Self {
+        Self { kinds, ..self }
+    }
+
     /// Opens an empty hub that remembers no channels and listeners beyond its own life.
     pub fn open(self) -> Hub {
         let core = self.core(Records::new(Arc::new(Forgetful)));
@@ -162,12 +173,13 @@ impl HubBuilder {
 
     /// Opens a hub with the channels and listeners that are in `records`, and keeps them there from now on.
     ///
-    /// Their settings, queues and cursors are as they were, and so is their order; listeners are not running, and have
-    /// no callback until [`Channel::register_listener`](crate::Channel::register_listener) gives them one. `records`
+    /// Their settings, queues and cursors are as they were, and so is their order; listeners are not running. Those with
+    /// a recipe are made again by their kind ([`HubBuilder::kinds`]); others have no callback until
+    /// [`Channel::register_listener`](crate::Channel::register_listener) gives them one. `records`
     /// belong to this engine: what is only in one of the two was left by a crash, and goes ([`Hub::restored`]).
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind) where a record cannot be read, and what the engine and `records` say.
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind) where a record cannot be read or its kind is not known, and what the engine and `records` say.
     ///
     /// # Cancel safety
     /// If dropped, or failed, nothing is lost: restore again.
@@ -198,7 +210,7 @@ impl HubBuilder {
     /// ```
     pub async fn restore(self, records: Arc<dyn KvStore>) -> Result<Hub> {
         let records = Records::new(records);
-        let found = restore::find(&*self.engine, &records).await?;
+        let found = restore::find(&*self.engine, &records, &self.kinds).await?;
         let core = self.core(records);
         let hub = Hub {
             channels: Arc::new(ChannelContainer::new(core.clone())),
@@ -211,7 +223,7 @@ impl HubBuilder {
     }
 
     fn core(self, records: Records) -> Arc<HubCore> {
-        let Self { engine, clock, limits } = self;
+        let Self { engine, clock, limits, .. } = self;
         let stats = Arc::new(Stats::default());
         let window = Arc::new(Window::new(engine.tail().offset, limits.window_bytes, stats.clone()));
         engine.attach(window.clone());

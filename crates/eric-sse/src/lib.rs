@@ -40,7 +40,7 @@
 //! | to know how long callbacks take | [`profile::Profile`] |
 //! | to write event streams | [`Channel::subscribe`], [`sse::encode`]; to read them [`sse::parse`] |
 //! | to keep the log elsewhere | [`engine`], [`log::Log`], [`cursor::Cursors`] |
-//! | channels and listeners that outlive the process | [`HubBuilder::restore`], [`persist::KvStore`] |
+//! | channels and listeners that outlive the process | [`HubBuilder::restore`], [`persist::KvStore`], [`persist::Kinds`] |
 //! | what is bounded, and by how much | [`limits`], [`ChannelSettings`] |
 //! | what was counted, evictions by their limit too | [`Hub::stats`], [`Stats`] |
 

@@ -5,6 +5,7 @@
 
 use crate::id::ListenerId;
 use crate::message::Message;
+use crate::persist::Recipe;
 
 /// What a callback fails with.
 pub type CallbackError = Box<dyn std::error::Error + Send + Sync>;
@@ -35,6 +36,13 @@ pub type CallbackError = Box<dyn std::error::Error + Send + Sync>;
 pub trait Listener: Send + Sync {
     /// Its id; always the same.
     fn id(&self) -> &ListenerId;
+
+    /// How it is made again after a restart, if it can be; then it comes back with the hub, which must know its kind
+    /// ([`HubBuilder::kinds`](crate::HubBuilder::kinds)). Asked when it is registered, and when it is
+    /// [remembered](crate::Connection::remember).
+    fn recipe(&self) -> Option<Recipe> {
+        None
+    }
 
     /// Runs when `message` is delivered.
     ///

@@ -6,6 +6,7 @@
 //! where records are, `record` says how they look, `restore` what becomes of them at the next start.
 
 pub(crate) mod connections;
+pub(crate) mod kinds;
 pub mod kv;
 pub(crate) mod record;
 pub(crate) mod repository;
@@ -14,6 +15,7 @@ pub(crate) mod restore;
 use std::sync::Arc;
 
 pub use self::connections::{ConnectionRecord, ConnectionRepository};
+pub use self::kinds::Kinds;
 pub use self::kv::{KvStore, MemoryKv};
 pub use self::record::{ChannelRecord, ListenerRecord, QueueRecord, Recipe, Seat};
 pub use self::repository::{ChannelRepository, ListenerRepository, QueueRepository, Record, Repository};

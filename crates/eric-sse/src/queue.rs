@@ -18,12 +18,14 @@ use crate::channel::subscribe::{Ack, Item, Subscribe, Subscription};
 use crate::channel::{Channel, Connection};
 use crate::cursor::Conflict;
 use crate::entry::Position;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::follow::End;
+use crate::id::ListenerId;
 use crate::limits::PUMP_RETRY_MS;
 use crate::listener::{CallbackError, Listener};
 use crate::log::{BoxFuture, Budget};
 use crate::message::Message;
+use crate::persist::Recipe;
 
 /// What a queue answers.
 pub type QueueResult<T> = std::result::Result<T, CallbackError>;
@@ -59,6 +61,11 @@ pub type QueueResult<T> = std::result::Result<T, CallbackError>;
 pub trait Queue: Send + Sync {
     /// Its id; always the same.
     fn id(&self) -> &str;
+
+    /// How it is made again after a restart, if it can be; as [`Listener::recipe`].
+    fn recipe(&self) -> Option<Recipe> {
+        None
+    }
 
     /// Appends a message. After a crash the last ones may come again, at the same positions: a queue that remembers
     /// the last position it has can leave out what it has already.
@@ -181,7 +188,8 @@ pub struct PumpStatus {
 }
 
 impl Pump {
-    /// Registers `listener` on `channel`, whose messages are to go on to `queue`.
+    /// Registers `listener` on `channel`, whose messages are to go on to `queue`. Where both have recipes the
+    /// connection comes back with the hub after a restart, for [`Pump::resume`].
     ///
     /// # Errors
     /// As [`Channel::register_listener`].
@@ -193,7 +201,20 @@ impl Pump {
         listener: Arc<dyn Listener>,
         queue: Arc<dyn Queue>,
     ) -> Result<Self> {
-        let connection = channel.register_listener(listener.clone()).await?;
+        let connection = channel.register_connection(listener.clone(), queue.clone()).await?;
+        Ok(Self { connection, listener, queue, status: Mutex::default() })
+    }
+
+    /// The pump of a listener that came back with its queue after a restart.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownListener`]; [`ErrorKind::Conflict`] where it has no callback or no queue of its own.
+    pub fn resume(channel: &Channel, id: &ListenerId) -> Result<Self> {
+        let connection = channel.listener(id)?;
+        let (Some(listener), Some(queue)) = (connection.listener(), connection.member.queue()) else {
+            let text = format!("listener id={id} has no callback, or no queue of its own");
+            return Err(Error::new(ErrorKind::Conflict, text));
+        };
         Ok(Self { connection, listener, queue, status: Mutex::default() })
     }
 

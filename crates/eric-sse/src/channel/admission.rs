@@ -17,7 +17,9 @@ use crate::id::ListenerId;
 use crate::lane::Lane;
 use crate::listener::Listener;
 use crate::log::BoxFuture;
-use crate::persist::{ConnectionRecord, ListenerRecord, Seat};
+use crate::persist::Seat;
+use crate::persist::kinds::Made;
+use crate::queue::Queue;
 use crate::registry::Place;
 
 /// Listeners whose records are written, or that are removed, at once.
@@ -34,7 +36,7 @@ impl Channel {
     /// If dropped, no listener is added.
     pub async fn add_listener(&self) -> Result<Connection> {
         // Nobody else can ask for an id that was just generated.
-        self.admit(ListenerId::generate(), None, true).await
+        self.admit(ListenerId::generate(), Made::default(), true).await
     }
 
     /// Adds the user's own listener, or gives it to the listener with its id that came back from a restart without
@@ -47,11 +49,29 @@ impl Channel {
     /// If dropped, no listener is added.
     pub async fn register_listener(&self, listener: Arc<dyn Listener>) -> Result<Connection> {
         let id = listener.id().clone();
+        self.register(id, Made { listener: Some(listener), queue: None }).await
+    }
+
+    /// [`Channel::register_listener`] of one whose messages are to go on to `queue`.
+    pub(crate) async fn register_connection(
+        &self,
+        listener: Arc<dyn Listener>,
+        queue: Arc<dyn Queue>,
+    ) -> Result<Connection> {
+        let id = listener.id().clone();
+        self.register(id, Made { listener: Some(listener), queue: Some(queue) }).await
+    }
+
+    async fn register(&self, id: ListenerId, made: Made) -> Result<Connection> {
         let _turn = self.0.turns.take(&id).await;
         let present = self.0.members.read().get(&id);
         match present {
-            None => self.admit(id, Some(listener), false).await,
-            Some(member) if member.adopt(listener) => Ok(Connection { channel: self.clone(), member }),
+            None => self.admit(id, made, false).await,
+            Some(member) if member.adopt(made) => {
+                let connection = Connection { channel: self.clone(), member };
+                connection.record().await?;
+                Ok(connection)
+            }
             Some(_) => Err(Error::new(ErrorKind::AlreadyExists, format!("listener id={id} exists already"))),
         }
     }
@@ -75,17 +95,12 @@ impl Channel {
         let _turn = self.0.turns.take(&id).await;
         match present() {
             Some(connection) => Ok((connection, false)),
-            None => Ok((self.admit(id.clone(), None, false).await?, true)),
+            None => Ok((self.admit(id.clone(), Made::default(), false).await?, true)),
         }
     }
 
     /// Adds a listener whose id is free, and whose turn it is.
-    async fn admit(
-        &self,
-        id: ListenerId,
-        object: Option<Arc<dyn Listener>>,
-        is_generated: bool,
-    ) -> Result<Connection> {
+    async fn admit(&self, id: ListenerId, made: Made, is_generated: bool) -> Result<Connection> {
         let core = self.core();
         let listeners_max = core.limits.listeners_per_channel;
         let place = Place::keep(&self.0.members, listeners_max).ok_or_else(|| {
@@ -95,11 +110,8 @@ impl Channel {
         let mut claim = Claim::join(core, self.0.lane);
         let lane = claim.lane().await.map_err(|error| self.explain(error))?;
         let seen_ms = core.clock.now().as_ms();
-        let seat = Seat { channel: self.0.lane, lane };
-        let listener = ListenerRecord { id: id.clone(), seat, is_generated, seen_ms, recipe: None };
-        let connection = ConnectionRecord { listener, queue: None };
-        core.records.connections.persist(&connection).await?;
-        let member = Arc::new(Member::new(connection.listener, object));
+        let member = Arc::new(Member::new(id.clone(), lane, is_generated, seen_ms, made));
+        core.records.connections.persist(&member.connection(self.0.lane)).await?;
         if !place.fill(id, lane, member.clone()) {
             return Err(self.unknown());
         }

@@ -17,7 +17,9 @@ use crate::id::ListenerId;
 use crate::lane::Lane;
 use crate::limits::SEEN_LAG_MS_MAX;
 use crate::listener::Listener;
-use crate::persist::{ListenerRecord, Seat};
+use crate::persist::kinds::Made;
+use crate::persist::{ConnectionRecord, ListenerRecord, QueueRecord, Seat};
+use crate::queue::Queue;
 use crate::registry::Registry;
 
 /// Listeners that are looked at before others may run.
@@ -40,8 +42,8 @@ pub(crate) struct Member {
     live: AtomicUsize,
     /// The latest of them.
     signal: Mutex<Weak<Signal>>,
-    /// The user's object, or that there is none; open where it came back from a record and none was registered yet.
-    object: OnceLock<Option<Arc<dyn Listener>>>,
+    /// What is the user's own; open where it came back without, and nothing was registered yet.
+    made: OnceLock<Made>,
 }
 
 /// A listener bound to its queue on one channel. Cloning shares it.
@@ -94,37 +96,54 @@ pub enum ListenerOrder {
 }
 
 impl Member {
-    /// The listener of `record`, which was just made.
-    pub(crate) fn new(record: ListenerRecord, object: Option<Arc<dyn Listener>>) -> Self {
-        let seen_ms = record.seen_ms;
-        Self { object: OnceLock::from(object), ..Self::restored(record, seen_ms) }
-    }
-
-    /// The listener of `record`, which comes back at `now_ms`. It may have been seen later than the record says, by as
-    /// much as that may lag behind.
-    pub(crate) fn restored(record: ListenerRecord, now_ms: u64) -> Self {
-        let seen_ms = record.seen_ms.saturating_add(SEEN_LAG_MS_MAX).min(now_ms);
+    /// A listener that was just made.
+    pub(crate) fn new(id: ListenerId, lane: Lane, is_generated: bool, seen_ms: u64, made: Made) -> Self {
         Self {
-            id: record.id,
-            lane: record.seat.lane,
-            is_generated: record.is_generated,
+            id,
+            lane,
+            is_generated,
             is_running: AtomicBool::new(false),
             seen_ms: AtomicU64::new(seen_ms),
-            recorded_ms: AtomicU64::new(record.seen_ms),
+            recorded_ms: AtomicU64::new(seen_ms),
             live: AtomicUsize::new(0),
             signal: Mutex::new(Weak::new()),
-            object: OnceLock::new(),
+            made: OnceLock::from(made),
+        }
+    }
+
+    /// The listener of `record`, which comes back at `now_ms`, made again or to be adopted. It may have been seen later
+    /// than the record says, by as much as that may lag behind.
+    pub(crate) fn restored(record: ListenerRecord, made: Made, now_ms: u64) -> Self {
+        let seen_ms = record.seen_ms.saturating_add(SEEN_LAG_MS_MAX).min(now_ms);
+        let made = if made.listener.is_some() { OnceLock::from(made) } else { OnceLock::new() };
+        Self {
+            recorded_ms: AtomicU64::new(record.seen_ms),
+            made,
+            ..Self::new(record.id, record.seat.lane, record.is_generated, seen_ms, Made::default())
         }
     }
 
     /// The user's object, where there is one.
     pub(crate) fn object(&self) -> Option<Arc<dyn Listener>> {
-        self.object.get().cloned().flatten()
+        self.made.get()?.listener.clone()
     }
 
-    /// Makes `object` its own, if it came back without one; whether it did.
-    pub(crate) fn adopt(&self, object: Arc<dyn Listener>) -> bool {
-        self.object.set(Some(object)).is_ok()
+    /// The user's queue, where there is one.
+    pub(crate) fn queue(&self) -> Option<Arc<dyn Queue>> {
+        self.made.get()?.queue.clone()
+    }
+
+    /// Makes this its own, if it came back without; whether it did.
+    pub(crate) fn adopt(&self, made: Made) -> bool {
+        self.made.set(made).is_ok()
+    }
+
+    /// All that is to be remembered of it on the channel with this lane.
+    pub(crate) fn connection(&self, channel: Lane) -> ConnectionRecord {
+        let listener = self.record(channel);
+        let recipe = self.queue().and_then(|queue| queue.recipe());
+        let queue = recipe.map(|recipe| QueueRecord { seat: listener.seat, recipe });
+        ConnectionRecord { listener, queue }
     }
 
     pub(crate) fn is_live(&self) -> bool {
@@ -148,7 +167,7 @@ impl Member {
             seat: Seat { channel, lane: self.lane },
             is_generated: self.is_generated,
             seen_ms: self.seen_ms(),
-            recipe: None,
+            recipe: self.object().and_then(|listener| listener.recipe()),
         }
     }
 
@@ -303,6 +322,30 @@ impl Connection {
     /// The channel it listens on.
     pub fn channel(&self) -> &Channel {
         &self.channel
+    }
+
+    /// The user's own part of it, where there is one.
+    pub fn listener(&self) -> Option<Arc<dyn Listener>> {
+        self.member.object()
+    }
+
+    /// Takes note, for the next restart, of what its listener and its queue say of how they are made again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownListener`] where it was removed, and what the store says.
+    ///
+    /// # Cancel safety
+    /// If dropped, it is remembered as it was or as it is.
+    pub async fn remember(&self) -> Result<()> {
+        let _turn = self.channel.0.turns.take(self.id()).await;
+        self.channel.member(self.id())?;
+        self.record().await
+    }
+
+    /// Takes note of it; it is its turn.
+    pub(super) async fn record(&self) -> Result<()> {
+        let record = self.member.connection(self.channel.lane());
+        self.channel.core().records.connections.persist(&record).await
     }
 
     /// Lets messages be delivered.

@@ -6,10 +6,10 @@
 use rustc_hash::FxHashMap;
 
 use super::Records;
-use super::connections::ConnectionRecord;
-use super::record::{ChannelRecord, ListenerRecord, Recipe, Seat};
+use super::kinds::{Kinds, Made};
+use super::record::{ChannelRecord, ListenerRecord, Seat};
 use crate::engine::Engine;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::id::{ChannelId, ListenerId};
 use crate::lane::Lane;
 use crate::log::Ticket;
@@ -34,12 +34,12 @@ pub struct Restored {
 
 /// What was found, engine and records agreeing: channels with their listeners, each in the order of lanes.
 pub(crate) struct Found {
-    pub(crate) channels: Vec<(ChannelRecord, Vec<ListenerRecord>)>,
+    pub(crate) channels: Vec<(ChannelRecord, Vec<(ListenerRecord, Made)>)>,
     pub(crate) restored: Restored,
 }
 
 /// Finds what there is, sweeps what there should not be, and has every channel kept by its record's settings.
-pub(crate) async fn find(engine: &dyn Engine, records: &Records) -> Result<Found> {
+pub(crate) async fn find(engine: &dyn Engine, records: &Records, kinds: &Kinds) -> Result<Found> {
     let mut sweep = Sweep {
         records,
         nobodys: engine.lanes().into_iter().map(|open| (open.lane, open.channel)).collect(),
@@ -65,21 +65,21 @@ pub(crate) async fn find(engine: &dyn Engine, records: &Records) -> Result<Found
     channels.retain(|(channel, _)| ids[&channel.id] == channel.lane);
     let places: FxHashMap<Lane, usize> =
         channels.iter().enumerate().map(|(place, (channel, _))| (channel.lane, place)).collect();
-    let mut unknown = None;
+    let mut wrong = None;
     let queues_of_nobody = records
         .connections
         .load_all(|connection| {
             let Seat { channel, lane } = connection.listener.seat;
             match places.get(&channel) {
-                Some(place) if sweep.is_lane_of(lane, Some(channel)) => {
-                    unknown = unknown.take().or_else(|| unknown_kind(&connection));
-                    channels[*place].1.push(connection.listener);
-                }
+                Some(place) if sweep.is_lane_of(lane, Some(channel)) => match kinds.make(&connection) {
+                    Ok(made) => channels[*place].1.push((connection.listener, made)),
+                    Err(error) => wrong = wrong.take().or(Some(error)),
+                },
                 _ => sweep.forget(lane, Some(channel)),
             }
         })
         .await?;
-    if let Some(error) = unknown {
+    if let Some(error) = wrong {
         return Err(error);
     }
     for queue in queues_of_nobody {
@@ -89,14 +89,14 @@ pub(crate) async fn find(engine: &dyn Engine, records: &Records) -> Result<Found
     let mut latest: FxHashMap<ListenerId, Lane> = FxHashMap::default();
     for (channel, listeners) in &mut channels {
         latest.clear();
-        for listener in &*listeners {
+        for (listener, _) in &*listeners {
             if let Some(older) = latest.insert(listener.id.clone(), listener.seat.lane) {
                 sweep.forget(older, Some(channel.lane));
             }
         }
-        listeners.retain(|listener| latest[&listener.id] == listener.seat.lane);
+        listeners.retain(|(listener, _)| latest[&listener.id] == listener.seat.lane);
         sweep.keep(channel.lane);
-        listeners.iter().for_each(|listener| sweep.keep(listener.seat.lane));
+        listeners.iter().for_each(|(listener, _)| sweep.keep(listener.seat.lane));
         sweep.restored.listeners += listeners.len();
     }
     sweep.restored.channels = channels.len();
@@ -109,16 +109,6 @@ pub(crate) async fn find(engine: &dyn Engine, records: &Records) -> Result<Found
         ticket.await?;
     }
     Ok(Found { channels, restored: sweep.restored })
-}
-
-/// What is wrong with a connection that only somebody who is not here could make again.
-fn unknown_kind(ConnectionRecord { listener, queue }: &ConnectionRecord) -> Option<Error> {
-    let unknown = |what: &str, recipe: &Recipe| {
-        let text = format!("{what} id={} is of an unknown kind={}", listener.id, recipe.kind);
-        Error::new(ErrorKind::Corrupt, text)
-    };
-    let queue = queue.as_ref().map(|queue| unknown("the queue of listener", &queue.recipe));
-    listener.recipe.as_ref().map(|recipe| unknown("listener", recipe)).or(queue)
 }
 
 struct Sweep<'a> {
