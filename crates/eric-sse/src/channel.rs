@@ -21,6 +21,7 @@ pub use self::publish::Publish;
 pub use self::settings::{ChannelSettings, SettingsPatch};
 pub use self::stream::{Delivery, Event, Failure, MessageStream};
 pub use self::subscribe::{Ack, Item, Subscribe, Subscription};
+use crate::claim::gone;
 use crate::entry::{Entry, Offset, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::HubCore;
@@ -294,7 +295,8 @@ const FORGET_SLICE: usize = 1_024;
 impl Ending<'_> {
     /// Waits until it is durable. A listener's record that stays goes at the next start.
     pub(crate) async fn finish(mut self) -> Result<()> {
-        let closed = self.closed.take().expect("an ending finishes once").await;
+        let closed = self.closed.take().expect("an ending finishes once");
+        let closed = gone(self.channel.core(), None, self.channel.lane(), closed).await;
         while !self.listeners.is_empty() {
             for ticket in self.forget() {
                 let _ = ticket.await;

@@ -6,12 +6,14 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
-use crate::error::Result;
+use crate::engine::{Feed as _, FeedEvent};
+use crate::error::{ErrorKind, Result};
 use crate::hub::HubCore;
 use crate::lane::{Lane, Retention};
 use crate::log::{BoxFuture, Ticket};
@@ -72,9 +74,11 @@ impl<'a> Claim<'a> {
     }
 
     /// Lets the lane go, its record being gone already.
-    pub(crate) fn release(mut self) -> Ticket<()> {
+    pub(crate) async fn release(mut self) -> Result<()> {
         match std::mem::replace(&mut self.state, State::Settled) {
-            State::Open(lane) => release(self.core, self.channel, lane),
+            State::Open(lane) => {
+                gone(self.core, self.channel, lane, release(self.core, self.channel, lane)).await
+            }
             State::Asked(_) | State::Settled => unreachable!("the lane that is let go was opened"),
         }
     }
@@ -92,8 +96,30 @@ impl Drop for Claim<'_> {
                 });
                 drop(release(self.core, self.channel, lane));
             }
-            State::Asked(lane) => self.core.strays.0.lock().push_back(Stray { channel: self.channel, lane }),
+            State::Asked(lane) => {
+                let stray = Stray { channel: self.channel, state: StrayState::Asked(lane) };
+                self.core.strays.0.lock().push_back(stray);
+            }
         }
+    }
+}
+
+/// Waits until a lane whose record is gone is gone too. Where the engine has no room to say so it goes later: nobody
+/// has it any more, its readers are told, and the next start would sweep it.
+pub(crate) async fn gone(
+    core: &HubCore,
+    channel: Option<Lane>,
+    lane: Lane,
+    released: Ticket<()>,
+) -> Result<()> {
+    match released.await {
+        Err(error) if error.kind() == ErrorKind::NoSpace => {
+            core.strays.0.lock().push_back(Stray { channel, state: StrayState::Open(lane) });
+            core.window.event(FeedEvent::Removed { lane });
+            core.window.settle();
+            Ok(())
+        }
+        other => other,
     }
 }
 
@@ -104,14 +130,47 @@ fn release(core: &HubCore, channel: Option<Lane>, lane: Lane) -> Ticket<()> {
     }
 }
 
-/// Lanes that the engine was asked for by somebody who is gone. There are no more of them than requests that the
-/// engine has taken and not answered, which is for the engine to bound.
+/// Lanes that are nobody's: those that the engine was asked for by somebody who is gone, and those that it had no room
+/// to let go. There are no more of them than requests that the engine has taken and not answered, which is for the
+/// engine to bound, and than there are lanes.
 #[derive(Default)]
 pub(crate) struct Strays(Mutex<VecDeque<Stray>>);
 
 struct Stray {
     channel: Option<Lane>,
-    lane: BoxFuture<'static, Result<Lane>>,
+    state: StrayState,
+}
+
+enum StrayState {
+    Asked(BoxFuture<'static, Result<Lane>>),
+    Open(Lane),
+    Going(Lane, Ticket<()>),
+}
+
+impl Stray {
+    /// Does what can be done now; whether something is left.
+    fn look_after(&mut self, core: &HubCore) -> bool {
+        let context = &mut Context::from_waker(Waker::noop());
+        if let StrayState::Asked(lane) = &mut self.state {
+            match lane.as_mut().poll(context) {
+                Poll::Pending => return true,
+                Poll::Ready(Err(_)) => return false,
+                Poll::Ready(Ok(lane)) => self.state = StrayState::Open(lane),
+            }
+        }
+        if let StrayState::Open(lane) = self.state {
+            self.state = StrayState::Going(lane, release(core, self.channel, lane));
+        }
+        let StrayState::Going(lane, released) = &mut self.state else { return true };
+        match Pin::new(released).poll(context) {
+            Poll::Pending => true,
+            Poll::Ready(Err(error)) if error.kind() == ErrorKind::NoSpace => {
+                self.state = StrayState::Open(*lane);
+                true
+            }
+            Poll::Ready(_) => false,
+        }
+    }
 }
 
 /// Lets go of strays that the engine has answered since.
@@ -121,15 +180,7 @@ pub(crate) fn look_after_strays(core: &HubCore) {
         let some = strays.len().min(STRAYS_SLICE);
         strays.drain(..some).collect()
     };
-    strays.retain_mut(|stray| match stray.lane.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Pending => true,
-        Poll::Ready(lane) => {
-            if let Ok(lane) = lane {
-                drop(release(core, stray.channel, lane));
-            }
-            false
-        }
-    });
+    strays.retain_mut(|stray| stray.look_after(core));
     if !strays.is_empty() {
         core.strays.0.lock().append(&mut strays);
     }

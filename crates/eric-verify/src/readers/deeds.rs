@@ -107,7 +107,7 @@ impl World {
                 self.model.close(lane);
             }
             Answer::Unknown => self.doubts.push(Doubt::Remove(lane)),
-            Answer::Refused(ErrorKind::NoSpace) => return self.perhaps_gone(&Doubt::Remove(lane)),
+            Answer::Refused(ErrorKind::NoSpace) => return self.check_existence(),
             Answer::Refused(kind) => wrong!(Other, "a channel stayed: {kind:?}"),
         }
         Ok(())
@@ -147,19 +147,10 @@ impl World {
                 self.model.leave(lane);
             }
             Answer::Unknown => self.doubts.push(Doubt::Leave(lane)),
-            Answer::Refused(ErrorKind::NoSpace) => return self.perhaps_gone(&Doubt::Leave(lane)),
+            Answer::Refused(ErrorKind::NoSpace) => return self.check_existence(),
             Answer::Refused(kind) => wrong!(Other, "a listener stayed: {kind:?}"),
         }
         Ok(())
-    }
-
-    /// A removal that found no room may have happened but for its last part: then the lane, and streams with it, stay until
-    /// the hub begins anew.
-    fn perhaps_gone(&mut self, doubt: &Doubt) -> Checked {
-        self.find_out(doubt);
-        let listeners = &self.model.listeners;
-        self.sessions.retain(|session| listeners.values().any(|lane| *lane == session.listener));
-        self.check_existence()
     }
 
     /// The streams of these listeners must have ended like this.
