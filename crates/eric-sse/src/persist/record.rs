@@ -22,7 +22,7 @@ use crate::id::{ChannelId, ListenerId};
 use crate::lane::{Lane, Overflow};
 
 /// The version that is written, and the only one that is read.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// What is remembered of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,11 +200,11 @@ impl Record for QueueRecord {
     }
 }
 
-fn json(stored: &impl Serialize) -> Bytes {
+pub(crate) fn json(stored: &impl Serialize) -> Bytes {
     serde_json::to_vec(stored).expect("numbers and text become JSON").into()
 }
 
-fn parse<'a, T: Deserialize<'a>>(key: &str, value: &'a [u8]) -> Result<T> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(key: &str, value: &'a [u8]) -> Result<T> {
     serde_json::from_slice(value).map_err(|error| corrupt(key, error))
 }
 
@@ -212,12 +212,14 @@ fn has_its_key(key: &str, expected: &str) -> Result<()> {
     if key == expected { Ok(()) } else { Err(corrupt(key, format!("it is of key={expected}"))) }
 }
 
-fn corrupt(key: &str, reason: impl std::fmt::Display) -> Error {
+pub(crate) fn corrupt(key: &str, reason: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Corrupt, format!("record key={key} cannot be read: {reason}"))
 }
 
 /// The version of a record, which comes first, so that a later one is found out before what is new in it.
-fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u32, D::Error> {
+pub(crate) fn known_version<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<u32, D::Error> {
     match u32::deserialize(deserializer)? {
         VERSION => Ok(VERSION),
         other => {

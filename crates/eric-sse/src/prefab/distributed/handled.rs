@@ -5,13 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::entry::Position;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::id::{ChannelId, ListenerId};
 use crate::message::{Message, Payload};
 use crate::persist::Record;
-
-/// The version that is written, and the only one that is read.
-const VERSION: u32 = 1;
+use crate::persist::record::{VERSION, corrupt, json, known_version, parse};
 
 /// How far an application got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,24 +53,17 @@ impl Record for Handled {
             position: self.position.to_string(),
             answers: self.answers.iter().map(StoredAnswer::from).collect(),
         };
-        let json = serde_json::to_vec(&stored).expect("numbers and text become JSON");
-        (Self::key((self.channel.clone(), self.listener.clone())), json.into())
+        (Self::key((self.channel.clone(), self.listener.clone())), json(&stored))
     }
 
     fn decode(key: &str, value: &[u8]) -> Result<Self> {
-        let corrupt = |reason: &dyn std::fmt::Display| {
-            Error::new(ErrorKind::Corrupt, format!("record key={key} cannot be read: {reason}"))
-        };
-        let stored: StoredHandled = serde_json::from_slice(value).map_err(|error| corrupt(&error))?;
-        if stored.version != VERSION {
-            return Err(corrupt(&format_args!("version={} is unknown, {VERSION} is read", stored.version)));
-        }
+        let stored: StoredHandled = parse(key, value)?;
         let answers: Result<Vec<Message>> = stored.answers.iter().map(StoredAnswer::message).collect();
         Ok(Self {
-            channel: stored.channel.parse().map_err(|error: Error| corrupt(&error))?,
-            listener: stored.listener.parse().map_err(|error: Error| corrupt(&error))?,
-            position: stored.position.parse().map_err(|error: Error| corrupt(&error))?,
-            answers: answers.map_err(|error| corrupt(&error))?,
+            channel: stored.channel.parse().map_err(|error| corrupt(key, error))?,
+            listener: stored.listener.parse().map_err(|error| corrupt(key, error))?,
+            position: stored.position.parse().map_err(|error| corrupt(key, error))?,
+            answers: answers.map_err(|error| corrupt(key, error))?,
         })
     }
 }
@@ -80,6 +71,7 @@ impl Record for Handled {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredHandled {
+    #[serde(deserialize_with = "known_version")]
     version: u32,
     channel: String,
     listener: String,
@@ -125,6 +117,7 @@ impl StoredAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     fn handled(channel: &str, listener: &str) -> Handled {
         let answer = Message::of("t", &["an answer"]).unwrap();
