@@ -4,6 +4,7 @@
 
 pub mod broken;
 pub mod broken_kv;
+mod example;
 pub mod kv_suite;
 pub mod slow;
 pub mod suite;
@@ -12,6 +13,7 @@ pub use broken::{BrokenEngine, Fault};
 pub use broken_kv::{BrokenKv, KvFault};
 pub use eric_verify::fault_disk::FaultDisk;
 pub use eric_verify::{ManualClock, clock, fault_disk};
+pub use example::example;
 pub use kv_suite::kv_suite;
 pub use slow::{SlowEngine, SlowKv};
 pub use suite::{Report, engine_suite};
