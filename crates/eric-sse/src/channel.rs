@@ -1,14 +1,19 @@
 //! A channel: a named place that messages are published to and listeners join.
 //!
-//! This file holds the channel itself; what can be done with it is in `publish`, `admission`, `members`, `subscribe`
-//! and `stream`. Doors call these and decide nothing about delivery themselves.
+//! This file holds the channel itself; what can be done with it is in `publish`, `admission`, `members`,
+//! `connection`, `subscribe`, `subscription` and `stream`. Doors call these and decide nothing about delivery themselves.
 
+pub(crate) mod adapter;
 pub(crate) mod admission;
+pub(crate) mod connection;
+pub(crate) mod delivery;
 pub(crate) mod members;
 pub(crate) mod publish;
 pub(crate) mod settings;
+mod signal;
 pub(crate) mod stream;
 pub(crate) mod subscribe;
+pub(crate) mod subscription;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,11 +21,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-pub use self::members::{Connection, ListenerInfo, ListenerOrder};
+pub use self::adapter::{Adapted, Adapter};
+pub use self::connection::{Connection, ListenerInfo};
+pub use self::delivery::{Delivery, Event, Failure};
+pub use self::members::ListenerOrder;
 pub use self::publish::Publish;
 pub use self::settings::{ChannelSettings, SettingsPatch};
-pub use self::stream::{Delivery, Event, Failure, MessageStream};
-pub use self::subscribe::{Ack, Item, Subscribe, Subscription};
+pub use self::stream::MessageStream;
+pub use self::subscribe::{Ack, Subscribe};
+pub use self::subscription::{Item, Subscription};
 use crate::claim::gone;
 use crate::entry::{Entry, Offset, Position};
 use crate::error::{Error, ErrorKind, Result};

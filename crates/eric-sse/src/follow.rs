@@ -1,6 +1,6 @@
 //! Following, as pure decisions: no I/O, no clock, no waiting.
 //!
-//! A [`Follow`] knows where one reader is and says what to do next ([`Step`]); its driver (`channel/subscribe.rs`)
+//! A [`Follow`] knows where one reader is and says what to do next ([`Step`]); its driver (`channel/subscription.rs`)
 //! does it and reports back. Catching up and following live are the same loop: below the tail it reads, from the
 //! window where that reaches and else from the log; at the tail it waits.
 //!

@@ -72,10 +72,10 @@ mod stats;
 mod turns;
 mod window;
 
-pub use channel::stream::{Adapted, Adapter};
 pub use channel::{
-    Ack, Channel, ChannelInfo, ChannelSettings, Connection, Delivery, Event, Failure, History, Item,
-    ListenerInfo, ListenerOrder, MessageStream, Publish, SettingsPatch, Subscribe, Subscription,
+    Ack, Adapted, Adapter, Channel, ChannelInfo, ChannelSettings, Connection, Delivery, Event, Failure,
+    History, Item, ListenerInfo, ListenerOrder, MessageStream, Publish, SettingsPatch, Subscribe,
+    Subscription,
 };
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use container::ChannelContainer;

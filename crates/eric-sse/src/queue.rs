@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::channel::subscribe::{Ack, Item, Subscribe, Subscription};
+use crate::channel::subscribe::{Ack, Subscribe};
+use crate::channel::subscription::{Item, Subscription};
 use crate::channel::{Channel, Connection};
 use crate::cursor::Conflict;
 use crate::entry::Position;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::Channel;
-use super::members::{Connection, Member, breathe};
+use super::connection::Connection;
+use super::members::{Member, breathe};
 use crate::claim::Claim;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};

@@ -12,13 +12,15 @@ use std::time::Duration;
 use futures_core::Stream;
 
 use super::Channel;
-use super::members::Connection;
-use super::subscribe::{Item, Subscribe, Subscription};
+use super::adapter::{Adapted, Adapter, Frames};
+use super::connection::Connection;
+use super::delivery::{Delivery, Event, Failure};
+use super::subscribe::Subscribe;
+use super::subscription::{Item, Subscription};
 use crate::clock::Timestamp;
 use crate::cursor::Conflict;
-use crate::entry::Position;
-use crate::error::{Error, Result};
-use crate::follow::{End, Gap, ReadFrom};
+use crate::error::Result;
+use crate::follow::{End, ReadFrom};
 use crate::id::ListenerId;
 use crate::limits::{COMMIT_LAG_MS_MAX, DELIVERY_ATTEMPTS_MAX};
 use crate::listener::{CallbackError, Listener};
@@ -26,86 +28,6 @@ use crate::log::{BoxFuture, Budget};
 use crate::message::Message;
 use crate::sse::encode::Format;
 use crate::window::Framed;
-
-/// A message that was delivered to a listener.
-#[derive(Debug, Clone)]
-pub struct Delivery {
-    framed: Arc<Framed>,
-    attempt: u32,
-    failure: Option<Failure>,
-    missed: Option<Gap>,
-}
-
-/// Why a delivery failed.
-#[derive(Debug, Clone)]
-pub struct Failure {
-    /// What the callback said.
-    pub reason: Arc<str>,
-    /// Whether it will not be tried again although nobody acknowledged it.
-    pub is_dead: bool,
-}
-
-impl Delivery {
-    /// The first delivery of an entry.
-    pub(crate) fn first(framed: Arc<Framed>, missed: Option<Gap>) -> Self {
-        Self { framed, attempt: 1, failure: None, missed }
-    }
-
-    /// What was published.
-    pub fn message(&self) -> &Message {
-        self.framed.entry().message()
-    }
-
-    /// Where it stands in the log.
-    pub fn position(&self) -> Position {
-        self.framed.entry().position()
-    }
-
-    /// When the log took it.
-    pub fn taken_at(&self) -> Timestamp {
-        self.framed.entry().taken_at()
-    }
-
-    /// How many times it was delivered by this stream; 1 at first.
-    pub fn attempt(&self) -> u32 {
-        self.attempt
-    }
-
-    /// Why its callback failed, if it did.
-    pub fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref()
-    }
-
-    /// What was missed right before it; told here by [`Channel::deliver_next`] and
-    /// [`Processed`](crate::prefab::processing::Processed) only.
-    pub fn missed(&self) -> Option<&Gap> {
-        self.missed.as_ref()
-    }
-
-    /// The entry with the frames it was encoded to.
-    pub fn framed(&self) -> &Arc<Framed> {
-        &self.framed
-    }
-}
-
-/// What a stream yields.
-#[derive(Debug, Clone)]
-pub enum Event {
-    /// A message.
-    Message(Delivery),
-    /// Something was missed right before what follows.
-    Gap(Gap),
-}
-
-impl Event {
-    /// The delivery, if it is one.
-    pub fn message(self) -> Option<Delivery> {
-        match self {
-            Self::Message(delivery) => Some(delivery),
-            Self::Gap(_) => None,
-        }
-    }
-}
 
 /// A stream of what a listener receives, or a watcher. It ends when the listener is stopped or removed, or another
 /// stream takes over; an error of the engine ends it too.
@@ -357,89 +279,5 @@ impl Stream for MessageStream {
 impl fmt::Debug for MessageStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MessageStream").field("subscription", &self.subscription).finish_non_exhaustive()
-    }
-}
-
-/// What the output of a stream looks like. The seam to users' formats.
-///
-/// ```
-/// use eric_sse::{Adapter, Delivery};
-///
-/// struct Upper;
-///
-/// impl Adapter for Upper {
-///     type Out = String;
-///     fn adapt(&self, delivery: &Delivery) -> String {
-///         delivery.message().kind().as_str().to_uppercase()
-///     }
-/// }
-/// # let _ = Upper;
-/// ```
-pub trait Adapter {
-    /// What it makes of a message.
-    type Out;
-
-    /// Makes it.
-    fn adapt(&self, delivery: &Delivery) -> Self::Out;
-
-    /// What it makes of a gap; nothing, unless it says otherwise.
-    fn gap(&self, gap: &Gap) -> Option<Self::Out> {
-        let _ = gap;
-        None
-    }
-}
-
-/// A [`MessageStream`] whose events passed through an [`Adapter`].
-pub struct Adapted<A> {
-    stream: MessageStream,
-    adapter: A,
-}
-
-impl<A> Adapted<A> {
-    /// The stream before the adapter.
-    pub fn stream(&self) -> &MessageStream {
-        &self.stream
-    }
-}
-
-impl<A: Adapter + Unpin> Stream for Adapted<A> {
-    type Item = Result<A::Out, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            let out = match ready!(Pin::new(&mut self.stream).poll_next(context)) {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                Some(Ok(Event::Message(delivery))) => Some(self.adapter.adapt(&delivery)),
-                Some(Ok(Event::Gap(gap))) => self.adapter.gap(&gap),
-            };
-            if let Some(out) = out {
-                return Poll::Ready(Some(Ok(out)));
-            }
-        }
-    }
-}
-
-impl<A> fmt::Debug for Adapted<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Adapted").field("stream", &self.stream).finish_non_exhaustive()
-    }
-}
-
-/// The adapter of [`MessageStream::frames`].
-struct Frames {
-    format: Format,
-    channel: Channel,
-}
-
-impl Adapter for Frames {
-    type Out = bytes::Bytes;
-
-    fn adapt(&self, delivery: &Delivery) -> bytes::Bytes {
-        delivery.framed.frame(self.format, self.channel.settings().retry(), &self.channel.core().stats)
-    }
-
-    fn gap(&self, gap: &Gap) -> Option<bytes::Bytes> {
-        self.format.has_control_events().then(|| crate::sse::encode::gap_frame(gap))
     }
 }

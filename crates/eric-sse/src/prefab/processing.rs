@@ -16,8 +16,9 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 
 use super::executor::Executor;
-use crate::channel::stream::Delivery;
-use crate::channel::subscribe::{Item, Subscribe, Subscription};
+use crate::channel::delivery::Delivery;
+use crate::channel::subscribe::Subscribe;
+use crate::channel::subscription::{Item, Subscription};
 use crate::channel::{Channel, Connection};
 use crate::clock::Timestamp;
 use crate::cursor::Conflict;

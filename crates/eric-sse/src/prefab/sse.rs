@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::channel::Delivery;
-use crate::channel::stream::Adapter;
+use crate::channel::adapter::Adapter;
 use crate::message::{MessageType, Payload};
 
 /// One message as the fields of a Server-Sent Event.

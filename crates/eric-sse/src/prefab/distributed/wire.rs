@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 
 use crate::channel::Channel;
-use crate::channel::stream::{Event, MessageStream};
+use crate::channel::delivery::Event;
+use crate::channel::stream::MessageStream;
 use crate::channel::subscribe::{Ack, Subscribe};
 use crate::cursor::Conflict;
 use crate::entry::Position;
