@@ -127,6 +127,10 @@ impl Channel {
         }))
     }
 
+    pub(crate) fn stream_delay_ms(&self) -> u64 {
+        self.0.settings.lock().stream_delay_ms
+    }
+
     pub(crate) fn core(&self) -> &Arc<HubCore> {
         &self.0.core
     }

@@ -50,6 +50,9 @@ pub const READ_BYTES_MAX: usize = 256 * 1024;
 pub const COMMIT_LAG_ENTRIES_MAX: usize = 1_000;
 /// Milliseconds by which a cursor may lag behind what its reader has consumed.
 pub const COMMIT_LAG_MS_MAX: u64 = 1_000;
+/// Deliveries by which a cursor may lag behind a stream of the library that is given no time to wait; one that waits
+/// has committed all.
+pub const STREAM_LAG_ENTRIES_MAX: usize = 64;
 /// Milliseconds for which a new stream of a listener waits for the one it replaces to say what was consumed.
 pub const HANDOVER_MS_MAX: u64 = 250;
 /// Milliseconds that a pump waits before it pushes again what a queue refused: at first, and at most.

@@ -34,8 +34,8 @@ const WAKE_SLICE: usize = 256;
 #[derive(Debug)]
 pub struct Framed {
     entry: Entry,
-    /// What it was encoded to, with the reconnection time that is part of it.
-    frames: [OnceLock<(Duration, Bytes)>; Format::COUNT],
+    /// What it was encoded to, with the reconnection time that is part of it; nothing where no door has asked.
+    frames: OnceLock<Box<[OnceLock<(Duration, Bytes)>; Format::COUNT]>>,
     /// Bytes by which frames are larger than the window reckons with, here and in the window.
     excess: AtomicUsize,
     window_excess: Option<Arc<AtomicUsize>>,
@@ -48,7 +48,7 @@ impl Framed {
     }
 
     fn reckoned(entry: Entry, window_excess: Option<Arc<AtomicUsize>>) -> Self {
-        Self { entry, frames: Default::default(), excess: AtomicUsize::new(0), window_excess }
+        Self { entry, frames: OnceLock::new(), excess: AtomicUsize::new(0), window_excess }
     }
 
     /// The entry.
@@ -74,7 +74,7 @@ impl Framed {
             }
             (retry, frame)
         };
-        let (told, frame) = self.frames[format as usize].get_or_init(keep);
+        let (told, frame) = self.frames.get_or_init(Box::default)[format as usize].get_or_init(keep);
         if *told == retry { frame.clone() } else { encode() }
     }
 }
@@ -125,7 +125,7 @@ struct State {
     order: VecDeque<Held>,
     bytes: usize,
     /// Lanes whose followers are to be woken.
-    dirty: Vec<(Arc<Slot>, Wake)>,
+    dirty: VecDeque<(Arc<Slot>, Wake)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -144,6 +144,8 @@ enum Wake {
 
 /// The window's part for one lane that is followed.
 struct Slot {
+    /// Whether it is a listener's lane, and not a channel's.
+    is_own: bool,
     state: Mutex<SlotState>,
 }
 
@@ -157,7 +159,7 @@ struct SlotState {
     /// Every entry of the lane after this one is in `recent`.
     complete_from: Offset,
     trimmed_to: Offset,
-    recent: VecDeque<Arc<Framed>>,
+    recent: VecDeque<(Offset, Arc<Framed>)>,
     followers: Slab<Arc<dyn Follower>>,
     is_dirty: bool,
 }
@@ -180,13 +182,13 @@ impl Window {
         Self { stats, bytes_max, excess: Arc::default(), tail, state: Mutex::default() }
     }
 
-    /// Makes `follower` one of the followers of `lanes` (one or two).
+    /// Makes `follower` one of the followers of `lanes`: a channel's, and perhaps a listener's.
     pub(crate) fn follow(self: &Arc<Self>, lanes: &[Lane], follower: &Arc<dyn Follower>) -> Following {
         let mut places = [const { None }; 2];
         let mut state = self.state.lock();
         let tail = Offset::new(self.tail.load(Ordering::Acquire));
-        for (place, lane) in places.iter_mut().zip(lanes) {
-            let slot = state.slots.entry(*lane).or_insert_with(|| Slot::new(tail));
+        for (index, (place, lane)) in places.iter_mut().zip(lanes).enumerate() {
+            let slot = state.slots.entry(*lane).or_insert_with(|| Slot::new(tail, index > 0));
             let key = slot.state.lock().followers.insert(follower.clone());
             *place = Some((*lane, slot.clone(), key));
         }
@@ -198,17 +200,19 @@ impl Window {
         // An entry counts for itself and for each format that it will be encoded to.
         let formats = self.stats.formats_used.load(Ordering::Relaxed).count_ones().max(1) as usize;
         let mut state = self.state.lock();
-        for entry in entries {
-            let Some(slot) = state.slots.get(&entry.lane()).cloned() else { continue };
-            let bytes = ENTRY_OVERHEAD_BYTES + (1 + formats) * entry.bytes();
-            state.order.push_back(Held { lane: entry.lane(), offset: entry.offset(), bytes });
-            state.bytes += bytes;
+        for of_lane in entries.chunk_by(|one, next| one.lane() == next.lane()) {
+            let State { slots, order, bytes, dirty } = &mut *state;
+            let Some(slot) = slots.get(&of_lane[0].lane()) else { continue };
             let mut lane = slot.state.lock();
-            lane.recent.push_back(Arc::new(Framed::reckoned(entry.clone(), Some(self.excess.clone()))));
-            let newly_dirty = !std::mem::replace(&mut lane.is_dirty, true);
-            drop(lane);
-            if newly_dirty {
-                state.dirty.push((slot, Wake::Moved));
+            for entry in of_lane {
+                let held = ENTRY_OVERHEAD_BYTES + (1 + formats) * entry.bytes();
+                order.push_back(Held { lane: entry.lane(), offset: entry.offset(), bytes: held });
+                *bytes += held;
+                let framed = Framed::reckoned(entry.clone(), Some(self.excess.clone()));
+                lane.recent.push_back((entry.offset(), Arc::new(framed)));
+            }
+            if !std::mem::replace(&mut lane.is_dirty, true) {
+                dirty.push_back((slot.clone(), Wake::Moved));
             }
         }
         while state.bytes + self.excess.load(Ordering::Relaxed) > self.bytes_max
@@ -225,7 +229,7 @@ impl Window {
     fn mark(&self, lane: Lane, wake: Wake) {
         let mut state = self.state.lock();
         if let Some(slot) = state.slots.get(&lane).cloned() {
-            state.dirty.push((slot, wake));
+            state.dirty.push_back((slot, wake));
         }
     }
 }
@@ -234,13 +238,18 @@ impl Feed for Window {
     fn event(&self, event: FeedEvent<'_>) {
         match event {
             FeedEvent::Appended(entries) => self.append(entries),
-            // What every listener had finished is no loss to them: a watcher may still find it in the window.
-            FeedEvent::Trimmed { unread, .. } if unread.sum() == 0 => {}
             FeedEvent::Trimmed { lane, to, unread } => {
-                self.stats.entries_evicted.add(unread);
-                let slot = self.state.lock().slots.get(&lane).cloned();
-                if let Some(slot) = slot {
-                    slot.trim_to(to);
+                let is_finished = unread.sum() == 0;
+                if !is_finished {
+                    self.stats.entries_evicted.add(unread);
+                }
+                let state = self.state.lock();
+                match state.slots.get(&lane) {
+                    Some(slot) if !is_finished => slot.trim_to(to),
+                    // Nobody else will ask for what its only reader has finished.
+                    Some(slot) if slot.is_own => slot.forget_to(to),
+                    // What every listener had finished is no loss to them: a watcher may still find it here.
+                    _ => {}
                 }
             }
             FeedEvent::LeaseTaken { listener, fence } => self.mark(listener, Wake::LeaseTaken(fence)),
@@ -249,21 +258,22 @@ impl Feed for Window {
     }
 
     fn settle(&self) {
-        loop {
-            let dirty = std::mem::take(&mut self.state.lock().dirty);
-            if dirty.is_empty() {
-                return;
-            }
-            for (slot, wake) in dirty {
-                slot.wake(wake);
-            }
+        // What others mark from here on is theirs to settle.
+        let mut left = usize::MAX;
+        while left > 0 {
+            let mut state = self.state.lock();
+            let Some((slot, wake)) = state.dirty.pop_front() else { return };
+            left = (left - 1).min(state.dirty.len());
+            drop(state);
+            slot.wake(wake);
         }
     }
 }
 
 impl Slot {
-    fn new(complete_from: Offset) -> Arc<Self> {
+    fn new(complete_from: Offset, is_own: bool) -> Arc<Self> {
         Arc::new(Self {
+            is_own,
             state: Mutex::new(SlotState {
                 complete_from,
                 trimmed_to: Offset::ZERO,
@@ -277,7 +287,7 @@ impl Slot {
     /// The window gives up the entry at `offset`; whoever has not read it reads it from the engine.
     fn forget_to(&self, offset: Offset) {
         let mut state = self.state.lock();
-        while state.recent.front().is_some_and(|framed| framed.entry.offset() <= offset) {
+        while state.recent.front().is_some_and(|(at, _)| *at <= offset) {
             state.recent.pop_front();
         }
         state.complete_from = state.complete_from.max(offset);
@@ -286,7 +296,7 @@ impl Slot {
     /// The log gave up the lane's entries up to `to`; whoever has not read them is told so by the engine.
     fn trim_to(&self, to: Offset) {
         let mut state = self.state.lock();
-        while state.recent.front().is_some_and(|framed| framed.entry.offset() <= to) {
+        while state.recent.front().is_some_and(|(at, _)| *at <= to) {
             state.recent.pop_front();
         }
         state.trimmed_to = state.trimmed_to.max(to);
@@ -317,6 +327,26 @@ impl Slot {
     }
 }
 
+impl SlotState {
+    /// Where the first entry after `after` is among the recent ones. Looked for from the end, where readers are.
+    fn first_after(&self, after: Offset) -> usize {
+        let (recent, count) = (&self.recent, self.recent.len());
+        let mut step = 1;
+        while step <= count && recent[count - step].0 > after {
+            step *= 2;
+        }
+        let (mut low, mut high) = (count.saturating_sub(step), count - step / 2);
+        while low < high {
+            let middle = low.midpoint(high);
+            match recent[middle].0 > after {
+                true => high = middle,
+                false => low = middle + 1,
+            }
+        }
+        high
+    }
+}
+
 impl Following {
     /// Hands the entries of the followed lanes after `after` to `out`, merged in log order, within `budget`.
     pub(crate) fn read(&self, after: Offset, budget: Budget, out: &mut Vec<Arc<Framed>>) -> WindowRead {
@@ -329,9 +359,8 @@ impl Following {
                 out.truncate(start);
                 return WindowRead::Behind;
             }
-            let first = lane.recent.partition_point(|framed| framed.entry.offset() <= after);
-            let within = lane.recent.range(first..).take_while(|framed| framed.entry.offset() <= tail);
-            out.extend(within.take(budget.entries).cloned());
+            let within = lane.recent.range(lane.first_after(after)..).take_while(|(at, _)| *at <= tail);
+            out.extend(within.take(budget.entries).map(|(_, framed)| framed.clone()));
         }
         out[start..].sort_unstable_by_key(|framed| framed.entry.offset());
         let (mut bytes, mut kept) = (0, start);

@@ -2,7 +2,7 @@
 
 use eric_sse::cursor::Fence;
 use eric_sse::lane::Lane;
-use eric_sse::{Entry, Offset};
+use eric_sse::{Entry, IdempotencyKey, Offset};
 
 use crate::format::change::Change;
 use crate::format::entry::put_entry;
@@ -81,27 +81,28 @@ impl Group {
     /// Appends a batch; `place` is told where each entry stands, and how long it is.
     pub(crate) fn put_batch(
         &mut self,
-        entries: &[eric_sse::engine::lanes::NewlyTaken],
+        entries: &[Entry],
+        keys: &[Option<IdempotencyKey>],
         mut place: impl FnMut(&Entry, u32, u32),
     ) {
         let spot = self.end();
         let first = spot.at + u32::try_from(FRAME_BYTES).expect("a frame is small");
         put_record(&mut self.bytes, spot, self.durable, Change::Batch(&[]).kind(), |out| {
             let body = out.len();
-            for new in entries {
+            for (index, entry) in entries.iter().enumerate() {
                 let begin = out.len();
-                put_entry(out, &new.entry, new.key.as_ref().map(|(key, _)| key));
+                put_entry(out, entry, keys.get(index).and_then(Option::as_ref));
                 let within = |bytes: usize| u32::try_from(bytes).expect("records are bounded");
-                place(&new.entry, first + within(begin - body), within(out.len() - begin));
+                place(entry, first + within(begin - body), within(out.len() - begin));
             }
         });
     }
 
     /// The hub is told of new entries.
-    pub(crate) fn tell_appended(&mut self, entries: impl Iterator<Item = Entry>) {
+    pub(crate) fn tell_appended(&mut self, entries: Vec<Entry>) {
         match self.told.last_mut() {
             Some(Told::Appended(before)) => before.extend(entries),
-            _ => self.told.push(Told::Appended(entries.collect())),
+            _ => self.told.push(Told::Appended(entries)),
         }
     }
 }

@@ -286,16 +286,16 @@ impl State {
         let segment = self.end.current.number;
         let Self { end, lanes, segments, .. } = self;
         let mut live_bytes = 0;
-        end.group.put_batch(&admitted.entries, |entry, at, len| {
+        end.group.put_batch(&admitted.entries, &admitted.keys, |entry, at, len| {
             live_bytes += u64::from(len);
             lanes.keep(entry.lane(), entry.into(), Place { segment, at, len });
         });
         let segment = segments.get_mut(segment);
         segment.live_bytes += live_bytes;
-        if admitted.entries.iter().any(|new| new.key.is_some()) {
+        if !admitted.keys.is_empty() {
             segment.last_key = lanes.keys(now_ms).0;
         }
-        end.group.tell_appended(admitted.entries.into_iter().map(|new| new.entry));
+        end.group.tell_appended(admitted.entries);
         end.group.due.extend(touched);
         Ok(admitted.taken)
     }

@@ -14,7 +14,8 @@ pub struct Delivery {
     pub(super) framed: Arc<Framed>,
     pub(super) attempt: u32,
     pub(super) failure: Option<Failure>,
-    pub(super) missed: Option<Gap>,
+    /// Rare, and large.
+    pub(super) missed: Option<Box<Gap>>,
 }
 
 /// Why a delivery failed.
@@ -29,7 +30,7 @@ pub struct Failure {
 impl Delivery {
     /// The first delivery of an entry.
     pub(crate) fn first(framed: Arc<Framed>, missed: Option<Gap>) -> Self {
-        Self { framed, attempt: 1, failure: None, missed }
+        Self { framed, attempt: 1, failure: None, missed: missed.map(Box::new) }
     }
 
     /// What was published.
@@ -61,7 +62,7 @@ impl Delivery {
     /// [`Channel::deliver_next`](super::Channel::deliver_next) and
     /// [`Processed`](crate::prefab::processing::Processed) only.
     pub fn missed(&self) -> Option<&Gap> {
-        self.missed.as_ref()
+        self.missed.as_deref()
     }
 
     /// The entry with the frames it was encoded to.

@@ -34,7 +34,7 @@ impl Channel {
     /// # Cancel safety
     /// If dropped, the message may or may not have been published.
     pub async fn broadcast(&self, message: impl Into<Publish>) -> Result<Taken> {
-        self.broadcast_batch(vec![message.into()]).await.map(|taken| taken[0])
+        self.broadcast_each([message.into()]).await.map(|taken| taken[0])
     }
 
     /// Publishes a batch to all listeners and watchers: contiguous, all or nothing.
@@ -46,7 +46,7 @@ impl Channel {
     /// # Cancel safety
     /// If dropped, the batch may or may not have been published.
     pub async fn broadcast_batch(&self, batch: Vec<Publish>) -> Result<Vec<Taken>> {
-        self.submit(self.0.lane, batch).await.map_err(|error| self.explain(error))
+        self.broadcast_each(batch).await
     }
 
     /// Publishes to one listener, whether it is there to read or not.
@@ -57,7 +57,7 @@ impl Channel {
     /// # Cancel safety
     /// If dropped, the message may or may not have been published.
     pub async fn dispatch(&self, listener: &ListenerId, message: impl Into<Publish>) -> Result<Taken> {
-        self.dispatch_batch(listener, vec![message.into()]).await.map(|taken| taken[0])
+        self.dispatch_each(listener, [message.into()]).await.map(|taken| taken[0])
     }
 
     /// Publishes a batch to one listener: contiguous, all or nothing.
@@ -68,9 +68,18 @@ impl Channel {
     /// # Cancel safety
     /// If dropped, the batch may or may not have been published.
     pub async fn dispatch_batch(&self, listener: &ListenerId, batch: Vec<Publish>) -> Result<Vec<Taken>> {
-        let member = self.member(listener)?;
+        self.dispatch_each(listener, batch).await
+    }
+
+    async fn broadcast_each(&self, batch: impl Batch) -> Result<Vec<Taken>> {
+        self.submit(self.0.lane, batch).await.map_err(|error| self.explain(error))
+    }
+
+    async fn dispatch_each(&self, listener: &ListenerId, batch: impl Batch) -> Result<Vec<Taken>> {
+        let lane = self.member(listener)?.lane;
+        let batch = batch.into_iter();
         let messages = batch.len() as u64;
-        self.submit(member.lane, batch).await.map_err(|error| match error.kind() {
+        self.submit(lane, batch).await.map_err(|error| match error.kind() {
             ErrorKind::Closed => {
                 self.core().stats.entries_dead.add(messages);
                 self.unknown_listener(listener)
@@ -79,20 +88,25 @@ impl Channel {
         })
     }
 
-    async fn submit(&self, lane: Lane, batch: Vec<Publish>) -> Result<Vec<Taken>> {
-        if batch.len() > BATCH_MESSAGES_MAX {
-            let text = format!(
-                "batch has {} messages, more than batch_messages_max={BATCH_MESSAGES_MAX}",
-                batch.len()
-            );
+    async fn submit(&self, lane: Lane, batch: impl Batch) -> Result<Vec<Taken>> {
+        let batch = batch.into_iter();
+        let messages = batch.len();
+        if messages > BATCH_MESSAGES_MAX {
+            let text =
+                format!("batch has {messages} messages, more than batch_messages_max={BATCH_MESSAGES_MAX}");
             return Err(Error::new(ErrorKind::TooLarge, text));
         }
         let taken_at = self.core().clock.now();
         let new = |Publish { message, key }| NewEntry { lane, message, key, taken_at };
-        let taken = self.core().engine.submit(batch.into_iter().map(new).collect()).await?;
+        let taken = self.core().engine.submit(batch.map(new).collect()).await?;
         let published = taken.iter().filter(|taken| taken.first).count() as u64;
         self.core().stats.entries_published.add(published);
         self.core().stats.entries_repeated.add(taken.len() as u64 - published);
         Ok(taken)
     }
 }
+
+/// Messages of which it is known how many they are.
+trait Batch: IntoIterator<Item = Publish, IntoIter: ExactSizeIterator + Send> + Send {}
+
+impl<B: IntoIterator<Item = Publish, IntoIter: ExactSizeIterator + Send> + Send> Batch for B {}

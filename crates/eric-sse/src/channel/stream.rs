@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -22,7 +22,7 @@ use crate::cursor::Conflict;
 use crate::error::Result;
 use crate::follow::{End, ReadFrom};
 use crate::id::ListenerId;
-use crate::limits::{COMMIT_LAG_MS_MAX, DELIVERY_ATTEMPTS_MAX};
+use crate::limits::{COMMIT_LAG_MS_MAX, DELIVERY_ATTEMPTS_MAX, STREAM_LAG_ENTRIES_MAX};
 use crate::listener::{CallbackError, Listener};
 use crate::log::{BoxFuture, Budget};
 use crate::message::Message;
@@ -36,10 +36,11 @@ use crate::window::Framed;
 pub struct MessageStream {
     subscription: Subscription,
     items: VecDeque<Item>,
-    read: Vec<Item>,
     /// A failed delivery that is to be tried again, and how often it was.
     retry: Option<(Arc<Framed>, u32)>,
     delay: Option<BoxFuture<'static, ()>>,
+    /// Deliveries that the cursor lags behind.
+    uncommitted: usize,
     committed_at: Timestamp,
     end: Option<End>,
     is_over: bool,
@@ -108,7 +109,7 @@ impl Channel {
             return Ok(None);
         }
         let options = Subscribe { conflict: Conflict::Refuse, ..Subscribe::default() };
-        let subscription = self.read(member, options).await;
+        let subscription = self.read_queued(member, options).await;
         let mut stream = MessageStream::new(subscription.map_err(|error| self.explain_listener(error, id))?);
         stream.next_ready().await
     }
@@ -118,9 +119,9 @@ impl MessageStream {
     fn new(subscription: Subscription) -> Self {
         Self {
             committed_at: subscription.channel().core().clock.now(),
+            uncommitted: 0,
             subscription,
             items: VecDeque::new(),
-            read: Vec::new(),
             retry: None,
             delay: None,
             end: None,
@@ -156,7 +157,7 @@ impl MessageStream {
         loop {
             let budget = Budget { entries: 1, bytes: 0 };
             let step =
-                poll_fn(|context| match self.subscription.poll_items(context, budget, &mut self.read) {
+                poll_fn(|context| match self.subscription.poll_items(context, budget, &mut self.items) {
                     Poll::Pending if self.subscription.is_caught_up() => Poll::Ready(None),
                     Poll::Pending => Poll::Pending,
                     Poll::Ready(answer) => Poll::Ready(Some(answer)),
@@ -170,9 +171,9 @@ impl MessageStream {
                 }
                 Some(Ok(None)) => {}
             }
-            for item in std::mem::take(&mut self.read) {
+            while let Some(item) = self.items.pop_front() {
                 match item {
-                    Item::Gap(gap) => missed = Some(gap),
+                    Item::Gap(gap) => missed = Some(Box::new(gap)),
                     Item::Entry(framed) => {
                         let delivery = self.deliver(framed, 1);
                         return Ok(Some(Delivery { missed, ..delivery }));
@@ -198,16 +199,28 @@ impl MessageStream {
             self.retry = Some((framed.clone(), attempt + 1));
         }
         self.subscription.consumed(framed.entry().offset());
+        self.uncommitted += 1;
         Delivery { framed, attempt, failure, missed: None }
     }
 
     /// Moves the cursor, now and then: lazily, but never later than promised.
     fn commit_when_due(&mut self) {
-        let now = self.subscription.channel().core().clock.now();
-        if self.items.is_empty() || now.ms_since(self.committed_at) >= COMMIT_LAG_MS_MAX {
-            self.subscription.commit();
-            self.committed_at = now;
+        // It is looked at less and less often: who takes long for each has few before it is due.
+        if !self.uncommitted.is_power_of_two() {
+            return;
         }
+        let now = self.subscription.channel().core().clock.now();
+        if self.uncommitted >= STREAM_LAG_ENTRIES_MAX
+            || now.ms_since(self.committed_at) >= COMMIT_LAG_MS_MAX / 2
+        {
+            self.committed_at = now;
+            self.commit();
+        }
+    }
+
+    fn commit(&mut self) {
+        self.subscription.commit();
+        self.uncommitted = 0;
     }
 
     fn end_with<T>(&mut self, end: End) -> Poll<Option<T>> {
@@ -218,7 +231,7 @@ impl MessageStream {
 
     /// The pause after a message, where the channel asks for one.
     fn pause(&mut self) {
-        let delay_ms = self.subscription.channel().settings().stream_delay_ms;
+        let delay_ms = self.subscription.channel().stream_delay_ms();
         if delay_ms > 0 {
             let clock = &self.subscription.channel().core().clock;
             self.delay = Some(clock.sleep(Duration::from_millis(delay_ms)));
@@ -241,12 +254,16 @@ impl Stream for MessageStream {
             return Poll::Ready(None);
         }
         // What was read and not delivered yet stays in the queue when the stream ends.
-        if let Some(end) = this.subscription.poll_end(context) {
+        if let Some(end) = this.subscription.end() {
             return this.end_with(end);
         }
         this.commit_when_due();
         if let Some(delay) = &mut this.delay {
-            ready!(delay.as_mut().poll(context));
+            if delay.as_mut().poll(context).is_pending() {
+                // An end does not wait until it is over.
+                let end = this.subscription.poll_end(context);
+                return end.map_or(Poll::Pending, |end| this.end_with(end));
+            }
             this.delay = None;
         }
         if let Some((framed, attempt)) = this.retry.take() {
@@ -254,9 +271,13 @@ impl Stream for MessageStream {
             return Poll::Ready(Some(Ok(Event::Message(delivery))));
         }
         if this.items.is_empty() {
-            let read = ready!(this.subscription.poll_items(context, Budget::default(), &mut this.read));
+            let read = this.subscription.poll_items(context, Budget::default(), &mut this.items);
+            let Poll::Ready(read) = read else {
+                this.commit();
+                return Poll::Pending;
+            };
             match read {
-                Ok(None) => this.items.extend(this.read.drain(..)),
+                Ok(None) => {}
                 Ok(Some(end)) => return this.end_with(end),
                 Err(error) => {
                     this.is_over = true;

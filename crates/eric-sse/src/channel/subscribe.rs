@@ -11,7 +11,7 @@ use crate::cursor::{Authority, Commit, Conflict};
 use crate::error::Result;
 use crate::follow::{Follow, ReadFrom};
 use crate::id::ListenerId;
-use crate::window::Follower;
+use crate::window::{Follower, Following};
 
 /// Who moves a listener's cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -75,13 +75,28 @@ impl Channel {
 
     /// [`Channel::subscribe`] for a listener that is started, or not, by its owner.
     pub(crate) async fn read(&self, member: Arc<Member>, options: Subscribe) -> Result<Subscription> {
-        // At once: who comes back is not to expire while the engine makes it its lease.
-        member.see(self.core().clock.now().as_ms());
         let signal = Arc::new(Signal::default());
-        let lanes = [self.0.lane, member.lane];
         // Followed first, so that nothing that happens after the lease is missed.
         let follower: Arc<dyn Follower> = signal.clone();
-        let following = self.core().window.follow(&lanes, &follower);
+        let following = self.core().window.follow(&[self.0.lane, member.lane], &follower);
+        self.take_lease(member, options, signal, Some(following)).await
+    }
+
+    /// A reading of what is in the queue already: it is not woken by what comes, nor by who takes its lease.
+    pub(crate) async fn read_queued(&self, member: Arc<Member>, options: Subscribe) -> Result<Subscription> {
+        self.take_lease(member, options, Arc::default(), None).await
+    }
+
+    async fn take_lease(
+        &self,
+        member: Arc<Member>,
+        options: Subscribe,
+        signal: Arc<Signal>,
+        following: Option<Following>,
+    ) -> Result<Subscription> {
+        // At once: who comes back is not to expire while the engine makes it its lease.
+        member.see(self.core().clock.now().as_ms());
+        let lanes = [self.0.lane, member.lane];
         let engine = &self.core().engine;
         let lease = engine.lease(member.lane, options.conflict).await?;
         let tail = engine.tail();
@@ -99,7 +114,6 @@ impl Channel {
         if member.arrive(&signal) {
             self.0.connected.fetch_add(1, Ordering::Relaxed);
         }
-        member.see(self.core().clock.now().as_ms());
         if !member.is_running() {
             signal.stop();
         }
@@ -131,7 +145,7 @@ impl Channel {
         let signal = Arc::new(Signal::default());
         let lanes = [self.0.lane; 2];
         let follower: Arc<dyn Follower> = signal.clone();
-        let following = self.core().window.follow(&lanes[..1], &follower);
+        let following = Some(self.core().window.follow(&lanes[..1], &follower));
         if self.0.is_removed.load(Ordering::SeqCst) {
             return Err(self.unknown());
         }

@@ -57,7 +57,8 @@ pub struct Subscription {
     pub(super) reader: Option<Reader>,
     pub(super) lanes: [Lane; 2],
     pub(super) signal: Arc<Signal>,
-    pub(super) following: Following,
+    /// None where it only reads what is there already.
+    pub(super) following: Option<Following>,
     pub(super) follow: Follow,
     pub(super) work: Work,
 }
@@ -116,7 +117,7 @@ impl Subscription {
     ///
     /// # Cancel safety
     /// Nothing is lost: items are in `items`, or come later.
-    pub async fn next_items(&mut self, items: &mut Vec<Item>) -> Result<Option<End>> {
+    pub async fn next_items(&mut self, items: &mut impl Extend<Item>) -> Result<Option<End>> {
         poll_fn(|context| self.poll_items(context, Budget::default(), items)).await
     }
 
@@ -128,10 +129,27 @@ impl Subscription {
         &mut self,
         context: &mut Context<'_>,
         budget: Budget,
-        items: &mut Vec<Item>,
+        items: &mut impl Extend<Item>,
+    ) -> Poll<Result<Option<End>>> {
+        if let Poll::Ready(answer) = self.read_items(context, budget, items) {
+            return Poll::Ready(answer);
+        }
+        // Who is about to wait asks to be woken, and looks once more: what came in between woke nobody.
+        if let Some(end) = self.poll_end(context) {
+            return Poll::Ready(Ok(Some(end)));
+        }
+        self.read_items(context, budget, items)
+    }
+
+    /// [`Subscription::poll_items`] that is not woken by what comes, but by the engine's answers only.
+    fn read_items(
+        &mut self,
+        context: &mut Context<'_>,
+        budget: Budget,
+        items: &mut impl Extend<Item>,
     ) -> Poll<Result<Option<End>>> {
         loop {
-            if let Some(end) = self.poll_end(context) {
+            if let Some(end) = self.end() {
                 return Poll::Ready(Ok(Some(end)));
             }
             match &mut self.work {
@@ -143,9 +161,10 @@ impl Subscription {
                         Ok(pages) => self.follow.on_log(pages),
                         Err(error) => return Poll::Ready(self.fail(error)),
                     };
-                    items.extend(self.follow.take_gap().map(|gap| self.tell(gap)));
-                    items.extend(entries.into_iter().map(Item::Entry));
-                    if !items.is_empty() {
+                    let gap = self.follow.take_gap().map(|gap| self.tell(gap));
+                    let has_any = gap.is_some() || !entries.is_empty();
+                    items.extend(gap.into_iter().chain(entries.into_iter().map(Item::Entry)));
+                    if has_any {
                         return Poll::Ready(Ok(None));
                     }
                 }
@@ -160,7 +179,7 @@ impl Subscription {
             }
             match self.follow.step() {
                 Step::Tell(gap) => {
-                    items.push(self.tell(gap));
+                    items.extend([self.tell(gap)]);
                     return Poll::Ready(Ok(None));
                 }
                 Step::ReadLog(after) => self.work = Work::Log(self.read_log(after, budget)),
@@ -170,8 +189,9 @@ impl Subscription {
                         Work::BeforeJoin(Box::pin(async move { core.engine.span(lane, asked, floor).await }));
                 }
                 Step::ReadWindow(after) => {
+                    let Some(following) = &self.following else { return Poll::Pending };
                     let mut entries = Vec::new();
-                    match self.following.read(after, budget, &mut entries) {
+                    match following.read(after, budget, &mut entries) {
                         WindowRead::Behind => self.follow.on_window(None),
                         WindowRead::Upto(to) => {
                             self.follow.on_window(Some(to));
@@ -190,6 +210,11 @@ impl Subscription {
     /// Why the subscription is over, if it is; else whoever polls is woken when it ends, or has something.
     pub fn poll_end(&self, context: &mut Context<'_>) -> Option<End> {
         self.signal.wait(context.waker());
+        self.end()
+    }
+
+    /// Why the subscription is over, if it is.
+    pub(crate) fn end(&self) -> Option<End> {
         self.signal.end(self.reader.as_ref().map(|reader| reader.fence))
     }
 
@@ -242,7 +267,6 @@ impl Subscription {
             // Ordered by the call; whoever reads next finds it.
             drop(self.channel.core().engine.commit(vec![commit]));
             reader.committed = reader.consumed;
-            reader.member.see(self.channel.core().clock.now().as_ms());
         }
     }
 }

@@ -72,16 +72,9 @@ pub struct Admitted {
     /// Where each message of the batch ended up.
     pub taken: Vec<Taken>,
     /// The entries that are new, in order; the engine hands each to [`Lanes::keep`].
-    pub entries: Vec<NewlyTaken>,
-}
-
-/// An entry that was just given its offset.
-#[derive(Debug)]
-pub struct NewlyTaken {
-    /// The entry.
-    pub entry: Entry,
-    /// Its key, with the digest of what was published under it.
-    pub key: Option<(IdempotencyKey, u128)>,
+    pub entries: Vec<Entry>,
+    /// The key of each of them, as far as they have one; nothing where none has.
+    pub keys: Vec<Option<IdempotencyKey>>,
 }
 
 impl<S: Shelf> Lanes<S> {
@@ -167,25 +160,28 @@ impl<S: Shelf> Lanes<S> {
         // Nothing can fail from here on.
         let mut taken: Vec<Taken> = Vec::with_capacity(batch.len());
         let mut entries = Vec::with_capacity(batch.len());
-        for (new, first) in batch.into_iter().zip(firsts) {
+        let mut keys = Vec::with_capacity(firsts.len());
+        for (index, new) in batch.into_iter().enumerate() {
+            let first = firsts.get(index).copied().unwrap_or(First::Now(None));
             let position = match first {
                 First::Before(offset) => Position { epoch: self.epoch, offset },
                 First::InBatch(index) => taken[index].position,
                 First::Now(digest) => {
                     self.tail = self.tail.next();
                     let position = Position { epoch: self.epoch, offset: self.tail };
-                    let key = new.key.zip(digest);
-                    if let Some((key, digest)) = &key {
-                        self.dedup.remember(new.lane, key, *digest, self.tail, now_ms);
+                    if let (Some(key), Some(digest)) = (&new.key, digest) {
+                        self.dedup.remember(new.lane, key, digest, self.tail, now_ms);
                     }
-                    let entry = Entry::new(position, new.lane, new.taken_at, new.message);
-                    entries.push(NewlyTaken { entry, key });
+                    if !firsts.is_empty() {
+                        keys.push(new.key);
+                    }
+                    entries.push(Entry::new(position, new.lane, new.taken_at, new.message));
                     position
                 }
             };
             taken.push(Taken { position, first: matches!(first, First::Now(_)) });
         }
-        Ok(Admitted { taken, entries })
+        Ok(Admitted { taken, entries, keys })
     }
 
     /// Puts an entry that was admitted where its lane keeps it.
@@ -291,8 +287,11 @@ impl<S: Shelf> Lanes<S> {
         Some((listener.finished, Rules::of_listener(&channel.retention)))
     }
 
-    /// For each message of the batch, which one was first with its key.
+    /// For each message of the batch, which one was first with its key; nothing where none has a key.
     fn firsts(&self, batch: &[NewEntry]) -> Result<Vec<First>> {
+        if batch.iter().all(|new| new.key.is_none()) {
+            return Ok(Vec::new());
+        }
         let mut in_batch = FxHashMap::default();
         let first = |(index, new): (usize, &NewEntry)| {
             let Some(key) = &new.key else { return Ok(First::Now(None)) };
@@ -321,12 +320,10 @@ impl<S: Shelf> Lanes<S> {
     /// Whether the new messages of the batch may go to `lane`.
     fn check_limits(&self, lane: Lane, batch: &[NewEntry], firsts: &[First]) -> Result<()> {
         let Some((finished, rules)) = self.rules(lane) else { return Err(gone(lane)) };
-        let news = batch
-            .iter()
-            .zip(firsts)
-            .filter(|(new, first)| new.lane == lane && matches!(first, First::Now(_)));
+        let is_new = |index: usize| firsts.get(index).is_none_or(|first| matches!(first, First::Now(_)));
+        let news = batch.iter().enumerate().filter(|(index, new)| new.lane == lane && is_new(*index));
         let (mut messages, mut bytes) = (0, 0);
-        for (new, _) in news {
+        for (_, new) in news {
             messages += 1;
             bytes += new.message.bytes() as u64;
             if new.message.bytes() as u64 > rules.max_bytes {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::clock::Clock;
 use crate::cursor::{Commit, Committed, Conflict, Cursor, Cursors, Fence, Joined, Lease};
@@ -30,7 +30,7 @@ use crate::log::{BoxFuture, Budget, Log, NewEntry, Page, Taken, Ticket};
 /// ```
 pub struct MemoryEngine {
     clock: Arc<dyn Clock>,
-    feed: Mutex<Option<Arc<dyn Feed>>>,
+    feed: RwLock<Option<Arc<dyn Feed>>>,
     lanes: Mutex<Lanes<Entries>>,
 }
 
@@ -38,16 +38,15 @@ impl MemoryEngine {
     /// An empty engine in an epoch of its own.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let lanes = Lanes::new(Epoch::generate(), Offset::ZERO, 0, 0);
-        Self { clock, feed: Mutex::new(None), lanes: Mutex::new(lanes) }
+        Self { clock, feed: RwLock::new(None), lanes: Mutex::new(lanes) }
     }
 
     /// Runs `change` under the lock with the feed, then wakes whom it concerns.
     fn change<T>(&self, change: impl FnOnce(&mut Lanes<Entries>, &dyn Feed) -> T) -> T {
-        let feed = self.feed.lock().clone();
-        let answer = change(&mut self.lanes.lock(), feed.as_deref().unwrap_or(&Nobody));
-        if let Some(feed) = feed {
-            feed.settle();
-        }
+        let feed = self.feed.read();
+        let feed = feed.as_deref().unwrap_or(&Nobody);
+        let answer = change(&mut self.lanes.lock(), feed);
+        feed.settle();
         answer
     }
 
@@ -92,7 +91,7 @@ impl Engine for MemoryEngine {
     }
 
     fn attach(&self, feed: Arc<dyn Feed>) {
-        *self.feed.lock() = Some(feed);
+        *self.feed.write() = Some(feed);
     }
 
     fn health(&self) -> Result<()> {
@@ -133,13 +132,12 @@ impl Log for MemoryEngine {
             let touched = lanes_of(&batch);
             enforce(lanes, touched.clone(), now_ms, feed);
             let admitted = lanes.admit(batch, now_ms)?;
-            let entries: Vec<Entry> = admitted.entries.into_iter().map(|new| new.entry).collect();
-            for entry in &entries {
+            for entry in &admitted.entries {
                 lanes.keep(entry.lane(), entry.into(), entry.clone());
             }
             lanes.show(lanes.tail());
-            if !entries.is_empty() {
-                feed.event(FeedEvent::Appended(&entries));
+            if !admitted.entries.is_empty() {
+                feed.event(FeedEvent::Appended(&admitted.entries));
             }
             enforce(lanes, touched, now_ms, feed);
             Ok(admitted.taken)

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use eric_sse::limits::{
-    BATCH_MESSAGES_MAX, CHANNELS_MAX, COMMIT_LAG_ENTRIES_MAX, DELIVERY_ATTEMPTS_MAX,
-    LISTENERS_PER_CHANNEL_MAX, READ_BYTES_MAX, READ_ENTRIES_MAX, TRIMMED_RUNS_MAX, WINDOW_BYTES,
+    BATCH_MESSAGES_MAX, CHANNELS_MAX, DELIVERY_ATTEMPTS_MAX, LISTENERS_PER_CHANNEL_MAX, READ_BYTES_MAX,
+    READ_ENTRIES_MAX, STREAM_LAG_ENTRIES_MAX, TRIMMED_RUNS_MAX, WINDOW_BYTES,
 };
 use eric_sse::listener::FnListener;
 use eric_sse::sse::encode::Format;
@@ -171,20 +171,23 @@ async fn a_read_brings_at_most_256_kib_and_one_entry_whole() {
 }
 
 #[tokio::test]
-async fn a_cursor_lags_at_most_1_000_entries_behind_its_reader() {
+async fn a_cursor_lags_at_most_64_deliveries_behind_a_stream_and_none_behind_one_that_waits() {
     let (_hub, channel) = channel().await;
     let bob = channel.add_listener().await.unwrap();
     bob.start();
-    channel.broadcast_batch(batch(2 * COMMIT_LAG_ENTRIES_MAX + 1)).await.unwrap();
+    let messages = 2 * STREAM_LAG_ENTRIES_MAX as u64 + 1;
+    channel.broadcast_batch(batch(2 * STREAM_LAG_ENTRIES_MAX + 1)).await.unwrap();
     let mut stream = channel.message_stream(&bob).await.unwrap();
     let mut lags = Vec::new();
-    for consumed in 1..=2 * COMMIT_LAG_ENTRIES_MAX as u64 + 1 {
+    for consumed in 1..=messages {
         let event = stream.next().await.unwrap().unwrap();
         assert_eq!(event.message().unwrap().position().offset.get(), consumed);
         lags.push(consumed - bob.info().await.unwrap().cursor.offset.get());
     }
-    assert_eq!(lags.iter().max(), Some(&(COMMIT_LAG_ENTRIES_MAX as u64)));
+    assert_eq!(lags.iter().max(), Some(&(STREAM_LAG_ENTRIES_MAX as u64)));
     assert_eq!(lags.last(), Some(&1), "one past the limit, the cursor had moved");
+    assert!(stream.next().now_or_never().is_none());
+    assert_eq!(bob.info().await.unwrap().cursor.offset.get(), messages);
 }
 
 /// The attempts of a delivery whose callback fails `failures` times, and whether it was given up.
