@@ -1,3 +1,4 @@
 //! Rules of the house that a test can hold.
 
+mod links;
 mod tidy;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Lines beyond which a file has a seam that was missed.
 const FILE_LINES_MAX: usize = 600;
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
@@ -38,7 +38,7 @@ fn shipped() -> Vec<(String, String)> {
         .collect()
 }
 
-fn check(what: &str, offenders: Vec<String>) {
+pub(crate) fn check(what: &str, offenders: Vec<String>) {
     assert!(offenders.is_empty(), "{what}: {offenders:#?}");
 }
 
