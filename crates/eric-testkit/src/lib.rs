@@ -17,3 +17,8 @@ pub use example::example;
 pub use kv_suite::kv_suite;
 pub use slow::{SlowEngine, SlowKv};
 pub use suite::{Report, engine_suite};
+
+/// The programs on the page for those who come from the Python package.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/from-eric-sse.md")]
+mod from_eric_sse {}
