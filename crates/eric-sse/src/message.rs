@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
@@ -119,6 +119,26 @@ impl Payload {
             Error::new(ErrorKind::InvalidMessage, "payload cannot be JSON").caused_by(error)
         })?;
         Ok(Self::Json(Json(json::minify(&text)?.into())))
+    }
+
+    /// The value that it spells: the way back from [`Payload::of`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidMessage`] where it spells something else.
+    ///
+    /// ```
+    /// use eric_sse::Payload;
+    ///
+    /// let payload = Payload::of(&(1, "one"))?;
+    /// assert_eq!(payload.parse::<(u8, String)>()?, (1, "one".to_owned()));
+    /// assert!(payload.parse::<bool>().is_err());
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
+    pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
+        serde_json::from_str(self.as_json()).map_err(|error| {
+            let text = format!("payload is not what was expected: {error}");
+            Error::new(ErrorKind::InvalidMessage, text).caused_by(error)
+        })
     }
 
     /// Its JSON, on one line.
@@ -277,6 +297,17 @@ mod tests {
             assert!(text.parse::<MessageType>().is_err(), "{text:?}");
         }
         assert!("a\tb\u{2028}".parse::<MessageType>().is_ok());
+    }
+
+    #[test]
+    fn a_payload_is_parsed_to_what_it_was_made_of_and_says_why_not() {
+        let payload = Payload::of(&vec![("a\n", -1.5)]).unwrap();
+        assert_eq!(payload.parse::<Vec<(String, f64)>>().unwrap(), [("a\n".to_owned(), -1.5)]);
+        let number: u128 = Payload::from_json("12345678901234567890123").unwrap().parse().unwrap();
+        assert_eq!(number, 12_345_678_901_234_567_890_123);
+        let error = payload.parse::<u8>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidMessage);
+        assert!(error.to_string().contains("expected u8"), "{error}");
     }
 
     #[test]

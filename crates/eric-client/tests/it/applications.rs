@@ -17,7 +17,7 @@ async fn application(client: &HttpClient, name: &str, record: &Arc<MemoryKv>) ->
 }
 
 fn square(message: &Message) -> Answers {
-    let number: u64 = serde_json::from_str(message.payload().as_json())?;
+    let number: u64 = message.payload().parse()?;
     Ok(vec![Message::of("square", &(number * number))?])
 }
 

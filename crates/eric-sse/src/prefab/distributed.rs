@@ -68,7 +68,7 @@ type Action = Arc<dyn Fn(Message) -> BoxFuture<'static, Answers> + Send + Sync>;
 ///
 /// let alice = Application::new(channel.wire("alice".parse()?).await?);
 /// alice.set_action("double", |message| {
-///     let number: u64 = serde_json::from_str(message.payload().as_json())?;
+///     let number: u64 = message.payload().parse()?;
 ///     Ok(vec![Message::of("doubled", &(number * 2))?])
 /// })?;
 /// let bob = Application::new(channel.wire("bob".parse()?).await?);

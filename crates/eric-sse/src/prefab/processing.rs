@@ -190,7 +190,7 @@ impl Channel {
     /// jobs.broadcast(Message::of("square", "twelve")?).await?;
     ///
     /// let square = |message: &Message| {
-    ///     let number: u64 = serde_json::from_str(message.payload().as_json())?;
+    ///     let number: u64 = message.payload().parse()?;
     ///     Ok(number * number)
     /// };
     /// let in_order = Processing { order: Order::Queue, ..Processing::with(2) };
