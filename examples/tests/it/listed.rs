@@ -1,0 +1,44 @@
+//! The folder keeps its word: every example is short, says what it is, and is found in the list and by cargo.
+
+use std::fs;
+use std::path::Path;
+
+/// An example is shorter than this.
+const LINES_MAX: usize = 80;
+
+/// The examples' files, with their text.
+fn examples() -> Vec<(String, String)> {
+    let files = fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap().map(|file| file.unwrap().path());
+    let programs = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    programs
+        .map(|path| {
+            (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(path).unwrap())
+        })
+        .collect()
+}
+
+fn beside(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+#[test]
+fn every_example_is_short_says_how_it_is_run_and_is_listed() {
+    let (list, manifest) = (beside("README.md"), beside("Cargo.toml"));
+    let examples = examples();
+    assert!(examples.len() > 10, "the examples were found");
+    for (file, text) in &examples {
+        let name = file.trim_end_matches(".rs").replace('_', "-");
+        assert!(text.lines().count() < LINES_MAX, "{file} has {} lines", text.lines().count());
+        assert!(text.starts_with("//! "), "{file} does not say what it shows");
+        assert!(text.contains(&format!("cargo run --example {name}")), "{file} does not say how it is run");
+        assert!(list.contains(&format!("]({file})")), "{file} is not in README.md");
+        assert!(
+            list.contains(&format!("`cargo run --example {name}")),
+            "README.md does not say how {name} is run"
+        );
+        assert!(
+            manifest.contains(&format!("name = \"{name}\"\npath = \"{file}\"\n")),
+            "{file} is no [[example]]"
+        );
+    }
+}
