@@ -3,6 +3,8 @@
 //! A [`Listener`] is the user's part: an id and a callback. Its [`Connection`](crate::Connection) is the hub's: the
 //! listener bound to its queue, which can be started and stopped.
 
+use std::any::Any;
+
 use crate::id::ListenerId;
 use crate::message::Message;
 use crate::persist::Recipe;
@@ -94,5 +96,14 @@ impl<F: Fn(&Message) -> Result<(), CallbackError> + Send + Sync> Listener for Fn
 impl<F> std::fmt::Debug for FnListener<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FnListener").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What a callback that panicked fails with; the panic's own words are in it.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> CallbackError {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    match text.or_else(|| panic.downcast_ref::<&str>().copied()) {
+        Some(text) => format!("the callback panicked: {text}").into(),
+        None => "the callback panicked".into(),
     }
 }

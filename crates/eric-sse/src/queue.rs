@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::follow::End;
 use crate::id::ListenerId;
 use crate::limits::PUMP_RETRY_MS;
-use crate::listener::{CallbackError, Listener};
+use crate::listener::{CallbackError, Listener, panicked};
 use crate::log::{BoxFuture, Budget};
 use crate::message::Message;
 use crate::persist::Recipe;
@@ -322,7 +322,7 @@ impl Pump {
     pub async fn deliver_next(&self) -> QueueResult<Option<(Message, QueueResult<()>)>> {
         let Some(message) = self.queue.pop().await? else { return Ok(None) };
         let run = AssertUnwindSafe(|| self.listener.on_message(&message));
-        let result = catch_unwind(run).unwrap_or_else(|_| Err("the callback panicked".into()));
+        let result = catch_unwind(run).unwrap_or_else(|panic| Err(panicked(&*panic)));
         Ok(Some((message, result)))
     }
 }

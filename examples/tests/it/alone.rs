@@ -42,7 +42,7 @@ fn jobs_that_fail_or_panic_are_results_and_the_closing_message_is_the_last() {
         "1000: 168",
         "10000: 1229",
         "100000: 9592",
-        "5000000: failed: the callback panicked",
+        "5000000: failed: the callback panicked: nobody has that much time",
     ]
     .map(|result| format!("primes below {result}"));
     expected.sort();

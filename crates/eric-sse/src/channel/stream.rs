@@ -23,7 +23,7 @@ use crate::error::Result;
 use crate::follow::{End, ReadFrom};
 use crate::id::ListenerId;
 use crate::limits::{COMMIT_LAG_MS_MAX, DELIVERY_ATTEMPTS_MAX, STREAM_LAG_ENTRIES_MAX};
-use crate::listener::{CallbackError, Listener};
+use crate::listener::{CallbackError, Listener, panicked};
 use crate::log::{BoxFuture, Budget};
 use crate::message::Message;
 use crate::sse::encode::Format;
@@ -242,7 +242,7 @@ impl MessageStream {
 /// Runs a callback; a panic is a failure.
 fn run(listener: &dyn Listener, message: &Message) -> Result<(), CallbackError> {
     catch_unwind(AssertUnwindSafe(|| listener.on_message(message)))
-        .unwrap_or_else(|_| Err("the callback panicked".into()))
+        .unwrap_or_else(|panic| Err(panicked(&*panic)))
 }
 
 impl Stream for MessageStream {

@@ -28,14 +28,14 @@ use tokio::sync::oneshot;
 
 use self::handled::Handled;
 pub use self::wire::{Incoming, Messages, Missed, Wire};
-use super::processing::{Guarded, panicked};
+use super::processing::Guarded;
 use crate::channel::Channel;
 use crate::clock::{Clock, SystemClock};
 use crate::entry::Position;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChannelId, ListenerId, MessageId};
 use crate::limits::REQUESTS_MAX;
-use crate::listener::CallbackError;
+use crate::listener::{CallbackError, panicked};
 use crate::log::BoxFuture;
 use crate::message::Message;
 use crate::persist::{KvStore, MemoryKv, Repository};
@@ -333,7 +333,7 @@ impl Application {
         let Some(action) = action else { return nothing(Outcome::Unknown) };
         let answers = match catch_unwind(AssertUnwindSafe(|| action(message.clone()))) {
             Ok(answers) => Guarded(answers).await,
-            Err(_) => Err(panicked()),
+            Err(panic) => Err(panicked(&*panic)),
         };
         match answers {
             Err(error) => nothing(Outcome::Failed(error)),

@@ -26,7 +26,7 @@ use crate::entry::Offset;
 use crate::error::{Error, ErrorKind, Result};
 use crate::follow::{End, Gap};
 use crate::limits::{COMMIT_LAG_MS_MAX, PROCESSED_AHEAD_MAX};
-use crate::listener::{CallbackError, Listener};
+use crate::listener::{CallbackError, Listener, panicked};
 use crate::log::{BoxFuture, Budget};
 use crate::message::Message;
 
@@ -217,7 +217,7 @@ impl Channel {
                 // Nobody may be interested any more: then it need not begin.
                 if !sender.is_closed() {
                     let run = AssertUnwindSafe(|| callback(delivery.message()));
-                    let _ = sender.send(catch_unwind(run).unwrap_or_else(|_| Err(panicked())));
+                    let _ = sender.send(catch_unwind(run).unwrap_or_else(|panic| Err(panicked(&*panic))));
                 }
             }));
             Box::pin(async { result.await.unwrap_or_else(|_| Err("the executor dropped it".into())) })
@@ -265,7 +265,7 @@ impl Channel {
             let message = delivery.message().clone();
             match catch_unwind(AssertUnwindSafe(|| callback(message))) {
                 Ok(future) => Box::pin(Guarded(Box::pin(future))),
-                Err(_) => Box::pin(std::future::ready(Err(panicked()))),
+                Err(panic) => Box::pin(std::future::ready(Err(panicked(&*panic)))),
             }
         };
         self.begin_processing(connection, options, Box::new(begin)).await
@@ -300,10 +300,6 @@ impl Channel {
     }
 }
 
-pub(super) fn panicked() -> CallbackError {
-    "the callback panicked".into()
-}
-
 /// A future whose panic is its error.
 pub(super) struct Guarded<T>(pub(super) BoxFuture<'static, Outcome<T>>);
 
@@ -312,7 +308,7 @@ impl<T> Future for Guarded<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let poll = AssertUnwindSafe(|| self.0.as_mut().poll(context));
-        catch_unwind(poll).unwrap_or_else(|_| Poll::Ready(Err(panicked())))
+        catch_unwind(poll).unwrap_or_else(|panic| Poll::Ready(Err(panicked(&*panic))))
     }
 }
 

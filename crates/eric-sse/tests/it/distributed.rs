@@ -112,8 +112,8 @@ async fn what_fails_is_told_and_the_next_is_handled() {
         run(&alice).await,
         [
             "fails Failed(\"no\")",
-            "panics Failed(\"the callback panicked\")",
-            "panics later Failed(\"the callback panicked\")",
+            "panics Failed(\"the callback panicked: no\")",
+            "panics later Failed(\"the callback panicked: no\")",
             "answers Answered(1)",
             "answers Answered(1), 1 undelivered",
             "answers Answered(1), 1 undelivered",

@@ -76,8 +76,12 @@ async fn a_failing_callback_is_reported_and_auto_moves_on() {
         found.push((number(&delivery), reason));
     }
     let failure = |reason: &str| Some(reason.to_owned());
-    let expected =
-        [(0, None), (1, failure("one is refused")), (2, failure("the callback panicked")), (3, None)];
+    let expected = [
+        (0, None),
+        (1, failure("one is refused")),
+        (2, failure("the callback panicked: two is too much")),
+        (3, None),
+    ];
     assert_eq!(found, expected);
     assert_eq!(*calls.lock(), [0, 1, 2, 3]);
     assert_eq!(hub.stats().deliveries_failed.count(), 2);

@@ -147,7 +147,7 @@ async fn what_fails_or_panics_is_an_error_of_its_own_and_nothing_else_is_lost() 
         let result = &processed.as_ref().unwrap().result;
         match n % 10 {
             3 => assert_eq!(result.as_ref().unwrap_err().to_string(), "three"),
-            7 => assert_eq!(result.as_ref().unwrap_err().to_string(), "the callback panicked"),
+            7 => assert_eq!(result.as_ref().unwrap_err().to_string(), "the callback panicked: seven"),
             n => assert_eq!(*result.as_ref().unwrap(), n as u64),
         }
     }

@@ -29,7 +29,7 @@ async fn publish(channel: &Channel, numbers: std::ops::Range<u64>) {
 async fn pump(channel: &Channel, queue: &Arc<impl Queue + 'static>) -> Pump {
     let bob = FnListener::new(id("bob"), |message: &Message| match message.payload().as_json() {
         "7" => Err("seven".into()),
-        "8" => panic!("eight"),
+        eight @ "8" => panic!("not {eight}"),
         _ => Ok(()),
     });
     Pump::connect(channel, Arc::new(bob), queue.clone()).await.unwrap()
@@ -60,7 +60,7 @@ async fn messages_go_on_to_the_queue_and_the_callback_runs_when_they_leave_it() 
     feed(&pump);
     assert_eq!((queue.len(), pump.status().pushed), (6, 6));
     assert_eq!(pump.connection().info().await.unwrap().backlog, 0);
-    let expected = ["5", "6", "7 seven", "8 the callback panicked", "9", "\"for bob\""];
+    let expected = ["5", "6", "7 seven", "8 the callback panicked: not 8", "9", "\"for bob\""];
     assert_eq!(delivered(&pump).await, expected);
     // It goes on where it was.
     publish(&channel, 10..12).await;
