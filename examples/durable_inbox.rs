@@ -5,7 +5,6 @@
 //! The store is a directory that one process has open at a time. `put` returns from publishing once the message is on
 //! the disk; it then stays, so that you can kill it. `take` finds what was put, once: how far it got is kept as well.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -14,8 +13,7 @@ use eric_store::{Store, StoreSettings};
 
 /// The hub in `directory`, with the channels and listeners that it had.
 async fn open(directory: &str) -> eric_sse::Result<Hub> {
-    let store = Store::open(Path::new(directory), StoreSettings::default(), Arc::new(SystemClock))?;
-    let store = Arc::new(store);
+    let store = Arc::new(Store::open(directory, StoreSettings::default(), Arc::new(SystemClock))?);
     Hub::builder(store.clone()).restore(store).await
 }
 

@@ -6,7 +6,6 @@
 //! with. `Kinds` says, at the next start, who makes a kind again. (A listener without one keeps its queue too, and waits
 //! for `register_listener` to give it a callback.)
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -57,8 +56,7 @@ impl Listener for Bell {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let directory = std::env::args().nth(1).context("DIR is missing")?;
-    let store = Store::open(Path::new(&directory), StoreSettings::default(), Arc::new(SystemClock))?;
-    let store = Arc::new(store);
+    let store = Arc::new(Store::open(directory, StoreSettings::default(), Arc::new(SystemClock))?);
     let kinds = Kinds::default().listener("bell", Bell::again);
     let hub = Hub::builder(store.clone()).kinds(kinds).restore(store).await?;
 

@@ -37,7 +37,7 @@ use crate::writer::{Turn, Writer};
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let directory = tempfile::tempdir().unwrap();
 /// let clock = Arc::new(SystemClock);
-/// let store = Store::open(directory.path(), StoreSettings::default(), clock.clone())?;
+/// let store = Store::open(&directory, StoreSettings::default(), clock.clone())?;
 /// let hub = Hub::builder(Arc::new(store)).clock(clock).open();
 /// let news = hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
 /// // Once this returns, the message is on the disk.
@@ -86,7 +86,8 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::Conflict`] where another process has it open; [`ErrorKind::Corrupt`] where it is damaged: nothing
     /// was changed; [`ErrorKind::NoSpace`], [`ErrorKind::Unavailable`] where the disk does not do what it must.
-    pub fn open(path: &Path, settings: StoreSettings, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>, settings: StoreSettings, clock: Arc<dyn Clock>) -> Result<Self> {
+        let path = path.as_ref();
         let disk = RealDisk::open(path).map_err(|error| cannot_open(path, error))?;
         Self::open_on(Arc::new(disk), settings, clock)
     }
