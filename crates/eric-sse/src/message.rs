@@ -174,8 +174,12 @@ impl fmt::Debug for Json {
 /// assert_eq!(message.payload().as_json(), "\"hello\"");
 /// # Ok::<(), eric_sse::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message(Arc<Content>);
+
+/// What a message holds. It is shared by everybody who holds the message: the log, the window, whoever reads it.
+#[derive(Clone, PartialEq, Eq)]
+struct Content {
     kind: MessageType,
     payload: Payload,
     id: Option<MessageId>,
@@ -194,7 +198,7 @@ impl Message {
             let text = format!("message has {bytes} bytes, more than message_bytes_max={MESSAGE_BYTES_MAX}");
             return Err(Error::new(ErrorKind::TooLarge, text));
         }
-        Ok(Self { kind, payload, id: None, sender: None })
+        Ok(Self(Arc::new(Content { kind, payload, id: None, sender: None })))
     }
 
     /// The message of type `kind` whose payload is `json`: for engines, which got these bytes from a message and
@@ -233,50 +237,63 @@ impl Message {
     }
 
     /// The same message with an id, which makes publishing it again harmless.
-    pub fn with_id(self, id: MessageId) -> Self {
-        Self { id: Some(id), ..self }
+    pub fn with_id(mut self, id: MessageId) -> Self {
+        Arc::make_mut(&mut self.0).id = Some(id);
+        self
     }
 
     /// The same message, signed with who sent it.
-    pub fn with_sender(self, sender: SenderId) -> Self {
-        Self { sender: Some(sender), ..self }
+    pub fn with_sender(mut self, sender: SenderId) -> Self {
+        Arc::make_mut(&mut self.0).sender = Some(sender);
+        self
     }
 
     /// Its type.
     pub fn kind(&self) -> &MessageType {
-        &self.kind
+        &self.0.kind
     }
 
     /// What it carries.
     pub fn payload(&self) -> &Payload {
-        &self.payload
+        &self.0.payload
     }
 
     /// The id its publisher gave it.
     pub fn id(&self) -> Option<&MessageId> {
-        self.id.as_ref()
+        self.0.id.as_ref()
     }
 
     /// Who sent it.
     pub fn sender(&self) -> Option<&SenderId> {
-        self.sender.as_ref()
+        self.0.sender.as_ref()
     }
 
     /// Bytes that count against limits: type and payload.
     pub fn bytes(&self) -> usize {
-        self.kind.as_str().len() + self.payload.bytes().len()
+        self.0.kind.as_str().len() + self.0.payload.bytes().len()
     }
 
     /// A digest of its content (type, payload, sender), the same on every machine and in every version:
     /// two messages under one idempotency key are the same where their digests are.
     pub fn digest(&self) -> u128 {
         let mut hasher = SipHasher13::new();
-        let sender = self.sender.as_ref().map_or("", SenderId::as_str);
-        for part in [self.kind.as_str().as_bytes(), sender.as_bytes(), self.payload.bytes()] {
+        let sender = self.0.sender.as_ref().map_or("", SenderId::as_str);
+        for part in [self.0.kind.as_str().as_bytes(), sender.as_bytes(), self.0.payload.bytes()] {
             hasher.write(&(part.len() as u64).to_le_bytes());
             hasher.write(part);
         }
         hasher.finish128().as_u128()
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("kind", self.kind())
+            .field("payload", self.payload())
+            .field("id", &self.id())
+            .field("sender", &self.sender())
+            .finish()
     }
 }
 
