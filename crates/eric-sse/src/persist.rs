@@ -11,6 +11,7 @@ pub mod kv;
 pub(crate) mod record;
 pub(crate) mod repository;
 pub(crate) mod restore;
+mod stored;
 
 use std::sync::Arc;
 

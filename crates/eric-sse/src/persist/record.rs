@@ -9,17 +9,16 @@
 //! is that of lanes: a channel's listeners are next to each other, in the order of their registration. Ids are in values
 //! alone, and so may be any text.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::repository::Record;
+use super::stored::{StoredChannel, StoredListener, StoredQueue, StoredRecipe, StoredSettings};
 use crate::channel::ChannelSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ChannelId, ListenerId};
-use crate::lane::{Lane, Overflow};
+use crate::lane::Lane;
 
 /// The version that is written, and the only one that is read.
 pub(crate) const VERSION: u32 = 1;
@@ -229,151 +228,12 @@ pub(crate) fn known_version<'de, D: Deserializer<'de>>(
     }
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredChannel<'a> {
-    #[serde(deserialize_with = "known_version")]
-    version: u32,
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    lane: u64,
-    settings: StoredSettings,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredListener<'a> {
-    #[serde(deserialize_with = "known_version")]
-    version: u32,
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    channel: u64,
-    lane: u64,
-    is_generated: bool,
-    seen_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recipe: Option<StoredRecipe<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredQueue<'a> {
-    #[serde(deserialize_with = "known_version")]
-    version: u32,
-    channel: u64,
-    lane: u64,
-    #[serde(borrow)]
-    recipe: StoredRecipe<'a>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredRecipe<'a> {
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
-    parameters: Cow<'a, Value>,
-    values: Cow<'a, Value>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredSettings {
-    retry_ms: u64,
-    stream_delay_ms: u64,
-    max_messages: u64,
-    max_bytes: u64,
-    max_age_s: u64,
-    history: u64,
-    max_unread_per_listener: u64,
-    max_unread_bytes_per_listener: u64,
-    listener_expires_s: Option<u64>,
-    generated_listener_expires_s: Option<u64>,
-    overflow: StoredOverflow,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum StoredOverflow {
-    DropOldest,
-    Reject,
-}
-
-impl<'a> From<&'a Recipe> for StoredRecipe<'a> {
-    fn from(Recipe { kind, parameters, values }: &'a Recipe) -> Self {
-        Self {
-            kind: kind.as_str().into(),
-            parameters: Cow::Borrowed(parameters),
-            values: Cow::Borrowed(values),
-        }
-    }
-}
-
-impl From<StoredRecipe<'_>> for Recipe {
-    fn from(StoredRecipe { kind, parameters, values }: StoredRecipe<'_>) -> Self {
-        Self { kind: kind.into_owned(), parameters: parameters.into_owned(), values: values.into_owned() }
-    }
-}
-
-impl From<&ChannelSettings> for StoredSettings {
-    fn from(settings: &ChannelSettings) -> Self {
-        let ChannelSettings {
-            retry_ms,
-            stream_delay_ms,
-            max_messages,
-            max_bytes,
-            max_age_s,
-            history,
-            max_unread_per_listener,
-            max_unread_bytes_per_listener,
-            listener_expires_s,
-            generated_listener_expires_s,
-            overflow,
-        } = *settings;
-        Self {
-            retry_ms,
-            stream_delay_ms,
-            max_messages,
-            max_bytes,
-            max_age_s,
-            history,
-            max_unread_per_listener,
-            max_unread_bytes_per_listener,
-            listener_expires_s,
-            generated_listener_expires_s,
-            overflow: match overflow {
-                Overflow::DropOldest => StoredOverflow::DropOldest,
-                Overflow::Reject => StoredOverflow::Reject,
-            },
-        }
-    }
-}
-
-impl From<StoredSettings> for ChannelSettings {
-    fn from(stored: StoredSettings) -> Self {
-        Self {
-            retry_ms: stored.retry_ms,
-            stream_delay_ms: stored.stream_delay_ms,
-            max_messages: stored.max_messages,
-            max_bytes: stored.max_bytes,
-            max_age_s: stored.max_age_s,
-            history: stored.history,
-            max_unread_per_listener: stored.max_unread_per_listener,
-            max_unread_bytes_per_listener: stored.max_unread_bytes_per_listener,
-            listener_expires_s: stored.listener_expires_s,
-            generated_listener_expires_s: stored.generated_listener_expires_s,
-            overflow: match stored.overflow {
-                StoredOverflow::DropOldest => Overflow::DropOldest,
-                StoredOverflow::Reject => Overflow::Reject,
-            },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::lane::Overflow;
 
     fn settings() -> impl Strategy<Value = ChannelSettings> {
         let expiry = || proptest::option::of(1..=u64::MAX);

@@ -3,6 +3,8 @@
 //! A message is acknowledged once its result, and those of all before it, were handed out: what was unfinished when a
 //! process ends is delivered again, and so is what had run ahead of it.
 
+mod tasks;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,6 +17,7 @@ use futures_core::Stream;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 
+use self::tasks::Tasks;
 use super::executor::Executor;
 use crate::channel::delivery::Delivery;
 use crate::channel::subscribe::Subscribe;
@@ -22,7 +25,6 @@ use crate::channel::subscription::{Item, Subscription};
 use crate::channel::{Channel, Connection};
 use crate::clock::Timestamp;
 use crate::cursor::Conflict;
-use crate::entry::Offset;
 use crate::error::{Error, ErrorKind, Result};
 use crate::follow::{End, Gap};
 use crate::limits::{COMMIT_LAG_MS_MAX, PROCESSED_AHEAD_MAX};
@@ -309,72 +311,6 @@ impl<T> Future for Guarded<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let poll = AssertUnwindSafe(|| self.0.as_mut().poll(context));
         catch_unwind(poll).unwrap_or_else(|panic| Poll::Ready(Err(panicked(&*panic))))
-    }
-}
-
-/// What was begun and not handed out yet, and what was handed out ahead of it.
-struct Tasks<T> {
-    /// The oldest is not handed out.
-    begun: VecDeque<Task<T>>,
-    /// The number of the oldest.
-    first: u64,
-    /// Numbers of those that are done, as they became so.
-    done: VecDeque<u64>,
-}
-
-impl<T> Default for Tasks<T> {
-    fn default() -> Self {
-        Self { begun: VecDeque::new(), first: 0, done: VecDeque::new() }
-    }
-}
-
-struct Task<T> {
-    offset: Offset,
-    /// None once it is handed out.
-    delivery: Option<Delivery>,
-    outcome: Option<Outcome<T>>,
-}
-
-impl<T> Tasks<T> {
-    fn begin(&mut self, delivery: Delivery) -> u64 {
-        let offset = delivery.position().offset;
-        self.begun.push_back(Task { offset, delivery: Some(delivery), outcome: None });
-        self.first + self.begun.len() as u64 - 1
-    }
-
-    fn task(&mut self, number: u64) -> &mut Task<T> {
-        let index = usize::try_from(number - self.first).expect("few are ahead");
-        &mut self.begun[index]
-    }
-
-    fn complete(&mut self, number: u64, outcome: Outcome<T>) {
-        self.task(number).outcome = Some(outcome);
-        self.done.push_back(number);
-    }
-
-    /// The next that is to be handed out.
-    fn take_done(&mut self, order: Order) -> Option<Processed<T>> {
-        let number = match order {
-            Order::Completion => self.done.pop_front()?,
-            Order::Queue => {
-                self.begun.front()?.outcome.as_ref()?;
-                self.first
-            }
-        };
-        let task = self.task(number);
-        let delivery = task.delivery.take().expect("it is handed out once");
-        let result = task.outcome.take().expect("it is done");
-        Some(Processed { delivery, result })
-    }
-
-    /// Lets go of what is handed out with everything before it; returns the last of it.
-    fn settle(&mut self) -> Option<Offset> {
-        let mut settled = None;
-        while let Some(task) = self.begun.pop_front_if(|task| task.delivery.is_none()) {
-            settled = Some(task.offset);
-            self.first += 1;
-        }
-        settled
     }
 }
 
