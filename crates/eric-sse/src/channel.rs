@@ -77,6 +77,17 @@ struct Shared {
 }
 
 /// What a channel holds at one moment.
+///
+/// ```
+/// # use eric_sse::Message;
+/// # eric_testkit::example(async |hub, news, _bob| {
+/// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+/// let info = news.info().await?;
+/// assert_eq!((info.messages, info.listeners, info.connected), (1, 1, 0));
+/// assert_eq!(info.tail, Some(hub.tail()));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelInfo {
     /// The last broadcast; none where there never was one.
@@ -92,6 +103,26 @@ pub struct ChannelInfo {
 }
 
 /// Broadcasts that a channel keeps.
+///
+/// ```
+/// # use eric_sse::Message;
+/// # eric_testkit::example(async |_hub, news, _bob| {
+/// for n in 0..5 {
+///     news.broadcast(Message::of("number", &n)?).await?;
+/// }
+/// let (mut read, mut after) = (0, None);
+/// loop {
+///     let page = news.history(after, 2).await?;
+///     read += page.entries.len();
+///     after = page.next;
+///     if after.is_none() {
+///         break;
+///     }
+/// }
+/// assert_eq!(read, 5);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone)]
 pub struct History {
     /// In log order.
@@ -140,6 +171,13 @@ impl Channel {
     }
 
     /// Its id.
+    ///
+    /// ```
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// assert_eq!(news.id().as_str(), "news");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn id(&self) -> &ChannelId {
         &self.0.id
     }
@@ -149,6 +187,14 @@ impl Channel {
     }
 
     /// Its settings at this moment.
+    ///
+    /// ```
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// let settings = news.settings();
+    /// assert_eq!((settings.max_messages, settings.listener_expires_s), (1_000_000, None));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn settings(&self) -> Arc<ChannelSettings> {
         self.0.settings.lock().clone()
     }
@@ -161,6 +207,19 @@ impl Channel {
     ///
     /// # Cancel safety
     /// If dropped, the settings may or may not have changed.
+    ///
+    /// ```
+    /// use eric_sse::SettingsPatch;
+    ///
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// news.change_settings(&SettingsPatch { history: Some(10), ..SettingsPatch::default() }).await?;
+    ///
+    /// let wrong = SettingsPatch { history: Some(20), retry_ms: Some(0), ..SettingsPatch::default() };
+    /// assert!(news.change_settings(&wrong).await.is_err());
+    /// assert_eq!(news.settings().history, 10, "all that a patch gives is changed, or nothing");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn change_settings(&self, patch: &SettingsPatch) -> Result<()> {
         let _turn = self.settings_turn().await;
         if self.0.is_removed.load(Ordering::SeqCst) {
@@ -205,6 +264,15 @@ impl Channel {
     ///
     /// # Cancel safety
     /// Reads only.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// news.dispatch(bob.id(), Message::of("note", "for bob")?).await?;
+    /// assert_eq!(news.info().await?.messages, 0, "a dispatch is in bob's lane, not in the channel's");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn info(&self) -> Result<ChannelInfo> {
         let lane = self.core().engine.lane(self.0.lane).await.map_err(|error| self.explain(error))?;
         Ok(ChannelInfo {
@@ -223,6 +291,19 @@ impl Channel {
     ///
     /// # Cancel safety
     /// Reads only.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// let read = news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// news.broadcast(Message::of("headline", "Eric rests")?).await?;
+    ///
+    /// let unread = news.history(Some(read.position), 100).await?;
+    /// assert_eq!(unread.entries[0].message().payload().as_json(), "\"Eric rests\"");
+    /// assert!(unread.entries.len() == 1 && unread.next.is_none());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn history(&self, after: Option<Position>, limit: usize) -> Result<History> {
         let tail = self.core().engine.tail();
         if let Some(after) = after.filter(|after| after.epoch != tail.epoch) {

@@ -16,26 +16,72 @@ use crate::sse::encode::Format;
 /// What the output of a stream looks like. The seam to users' formats.
 ///
 /// ```
-/// use eric_sse::{Adapter, Delivery};
+/// # use eric_sse::Message;
+/// use eric_sse::{Adapter, Delivery, Gap};
+/// use futures_util::StreamExt as _;
 ///
-/// struct Upper;
+/// # eric_testkit::example(async |_hub, news, _bob| {
+/// /// A line for each message, and one where something was missed.
+/// struct Lines;
 ///
-/// impl Adapter for Upper {
+/// impl Adapter for Lines {
 ///     type Out = String;
 ///     fn adapt(&self, delivery: &Delivery) -> String {
-///         delivery.message().kind().as_str().to_uppercase()
+///         format!("{} {}", delivery.message().kind(), delivery.message().payload().as_json())
+///     }
+///     fn gap(&self, gap: &Gap) -> Option<String> {
+///         Some(format!("({})", gap.reason))
 ///     }
 /// }
-/// # let _ = Upper;
+///
+/// let mut lines = news.watch_stream()?.adapt(Lines);
+/// news.broadcast(Message::of("number", &12)?).await?;
+/// assert_eq!(lines.next().await.unwrap()?, "number 12");
+/// # Ok(())
+/// # });
 /// ```
 pub trait Adapter {
     /// What it makes of a message.
     type Out;
 
     /// Makes it.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::prefab::sse::SseAdapter;
+    /// use eric_sse::Adapter as _;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// let delivery = news.deliver_next(bob.id()).await?.expect("one waits");
+    /// let event = SseAdapter { retry: news.settings().retry() }.adapt(&delivery);
+    /// assert_eq!(event.event.as_str(), "headline");
+    /// # Ok(())
+    /// # });
+    /// ```
     fn adapt(&self, delivery: &Delivery) -> Self::Out;
 
     /// What it makes of a gap; nothing, unless it says otherwise.
+    ///
+    /// ```
+    /// use eric_sse::{Adapter, Delivery, Gap, GapReason};
+    ///
+    /// /// A delivery, or how many messages were missed.
+    /// struct Counted;
+    ///
+    /// impl Adapter for Counted {
+    ///     type Out = Result<Delivery, u64>;
+    ///     fn adapt(&self, delivery: &Delivery) -> Self::Out {
+    ///         Ok(delivery.clone())
+    ///     }
+    ///     fn gap(&self, gap: &Gap) -> Option<Self::Out> {
+    ///         gap.missed.map(Err)
+    ///     }
+    /// }
+    ///
+    /// let gap = Gap { reason: GapReason::Trimmed, from: None, to: None, missed: Some(7) };
+    /// assert!(matches!(Counted.gap(&gap), Some(Err(7))));
+    /// ```
     fn gap(&self, gap: &Gap) -> Option<Self::Out> {
         let _ = gap;
         None
@@ -43,6 +89,22 @@ pub trait Adapter {
 }
 
 /// A [`MessageStream`] whose events passed through an [`Adapter`].
+///
+/// ```
+/// # use eric_sse::Message;
+/// use eric_sse::prefab::sse::{SseAdapter, SseEvent};
+/// use eric_sse::Adapted;
+/// use futures_util::TryStreamExt as _;
+///
+/// # eric_testkit::example(async |_hub, news, bob| {
+/// let adapter = SseAdapter { retry: news.settings().retry() };
+/// let mut events: Adapted<SseAdapter> = news.message_stream(&bob).await?.adapt(adapter);
+/// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+/// let event: Option<SseEvent> = events.try_next().await?;
+/// assert_eq!(event.unwrap().event.as_str(), "headline");
+/// # Ok(())
+/// # });
+/// ```
 pub struct Adapted<A> {
     pub(super) stream: MessageStream,
     pub(super) adapter: A,
@@ -50,6 +112,20 @@ pub struct Adapted<A> {
 
 impl<A> Adapted<A> {
     /// The stream before the adapter.
+    ///
+    /// ```
+    /// use eric_sse::End;
+    /// use eric_sse::sse::encode::Format;
+    /// use futures_util::StreamExt as _;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let mut frames = news.message_stream(&bob).await?.frames(Format::Payload);
+    /// bob.stop();
+    /// assert!(frames.next().await.is_none());
+    /// assert_eq!(frames.stream().end(), Some(End::Stopped));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn stream(&self) -> &MessageStream {
         &self.stream
     }

@@ -35,6 +35,14 @@ impl Channel {
     ///
     /// # Cancel safety
     /// If dropped, no listener is added.
+    ///
+    /// ```
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let somebody = news.add_listener().await?;
+    /// assert_eq!(news.listener_ids(), [bob.id().clone(), somebody.id().clone()]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn add_listener(&self) -> Result<Connection> {
         // Nobody else can ask for an id that was just generated.
         self.admit(ListenerId::generate(), Made::default(), true).await
@@ -48,6 +56,24 @@ impl Channel {
     ///
     /// # Cancel safety
     /// If dropped, no listener is added.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use std::sync::{Arc, mpsc};
+    /// use eric_sse::listener::FnListener;
+    ///
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// let (sender, heard) = mpsc::channel();
+    /// let tell = move |message: &Message| Ok(sender.send(message.kind().to_string())?);
+    /// let carol = news.register_listener(Arc::new(FnListener::new("carol".parse()?, tell))).await?;
+    ///
+    /// carol.start();
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// news.deliver_next(carol.id()).await?;
+    /// assert_eq!(heard.recv()?, "headline");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn register_listener(&self, listener: Arc<dyn Listener>) -> Result<Connection> {
         let id = listener.id().clone();
         self.register(id, Made { listener: Some(listener), queue: None }).await
@@ -85,6 +111,15 @@ impl Channel {
     ///
     /// # Cancel safety
     /// If dropped, no listener is added.
+    ///
+    /// ```
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// let (alice, is_new) = news.ensure_listener("alice".parse()?).await?;
+    /// let (same, is_new_again) = news.ensure_listener("alice".parse()?).await?;
+    /// assert_eq!((same.id(), is_new, is_new_again), (alice.id(), true, false));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn ensure_listener(&self, id: ListenerId) -> Result<(Connection, bool)> {
         let present = || {
             let member = self.0.members.read().get(&id)?;
@@ -127,6 +162,18 @@ impl Channel {
     ///
     /// # Cancel safety
     /// If dropped, the listener is gone, but perhaps not yet durably.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::ErrorKind;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// news.remove_listener(bob.id()).await?;
+    /// let late = news.dispatch(bob.id(), Message::of("note", "for bob")?).await;
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::UnknownListener);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn remove_listener(&self, id: &ListenerId) -> Result<()> {
         self.remove_listener_if(id, |_| true).await
     }

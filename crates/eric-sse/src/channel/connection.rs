@@ -37,6 +37,17 @@ pub struct Connection {
 }
 
 /// What a listener's queue holds at one moment.
+///
+/// ```
+/// # use eric_sse::Message;
+/// # eric_testkit::example(async |_hub, news, bob| {
+/// let taken = news.broadcast(Message::of("headline", "Eric runs")?).await?;
+/// let info = bob.info().await?;
+/// assert_eq!((info.backlog, info.is_connected), (1, false));
+/// assert!(info.cursor.offset < taken.position.offset, "bob is behind");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerInfo {
     /// Its id.
@@ -53,16 +64,42 @@ pub struct ListenerInfo {
 
 impl Connection {
     /// The listener's id.
+    ///
+    /// ```
+    /// # eric_testkit::example(async |_hub, _news, bob| {
+    /// assert_eq!(bob.id().as_str(), "bob");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn id(&self) -> &ListenerId {
         &self.member.id
     }
 
     /// The channel it listens on.
+    ///
+    /// ```
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// assert_eq!(bob.channel().id(), news.id());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn channel(&self) -> &Channel {
         &self.channel
     }
 
     /// The user's own part of it, where there is one.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use eric_sse::listener::FnListener;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let carol = news.register_listener(Arc::new(FnListener::new("carol".parse()?, |_| Ok(())))).await?;
+    /// assert!(carol.listener().is_some());
+    /// assert!(bob.listener().is_none(), "who is added by an id alone has no callback");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn listener(&self) -> Option<Arc<dyn Listener>> {
         self.member.object()
     }
@@ -74,6 +111,42 @@ impl Connection {
     ///
     /// # Cancel safety
     /// If dropped, it is remembered as it was or as it is.
+    ///
+    /// ```
+    /// # use eric_sse::{ChannelSettings, Hub, SystemClock, engine::memory::MemoryEngine};
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use eric_sse::persist::{ListenerRepository, MemoryKv, Recipe};
+    /// use eric_sse::{Listener, ListenerId};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// /// Knows how many it has counted, and is to know it after a restart.
+    /// struct Tally(ListenerId, AtomicU64);
+    ///
+    /// impl Listener for Tally {
+    ///     fn id(&self) -> &ListenerId {
+    ///         &self.0
+    ///     }
+    ///     fn recipe(&self) -> Option<Recipe> {
+    ///         Some(Recipe { values: self.1.load(Ordering::Relaxed).into(), ..Recipe::of("tally") })
+    ///     }
+    /// }
+    ///
+    /// # let engine = Arc::new(MemoryEngine::new(Arc::new(SystemClock)));
+    /// # let records = Arc::new(MemoryKv::default());
+    /// # let hub = Hub::builder(engine).restore(records.clone()).await?;
+    /// # let votes = hub.channels().create("votes".parse()?, ChannelSettings::default()).await?;
+    /// let tally = Arc::new(Tally("tally".parse()?, AtomicU64::new(0)));
+    /// let connection = votes.register_listener(tally.clone()).await?;
+    /// tally.1.store(12, Ordering::Relaxed);
+    /// connection.remember().await?;
+    ///
+    /// let mut recipe = None;
+    /// ListenerRepository::new(records).load_all(|record| recipe = record.recipe).await?;
+    /// assert_eq!(recipe.unwrap().values, 12);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn remember(&self) -> Result<()> {
         let _turn = self.channel.0.turns.take(self.id()).await;
         self.channel.member(self.id())?;
@@ -87,11 +160,36 @@ impl Connection {
     }
 
     /// Lets messages be delivered.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// let (alice, _) = news.ensure_listener("alice".parse()?).await?;
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// alice.start();
+    /// assert!(news.deliver_next(alice.id()).await?.is_some(), "what came before is delivered too");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn start(&self) {
         self.member.start();
     }
 
     /// Ends delivery: its streams end, its queue goes on filling.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use futures_util::StreamExt as _;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let mut stream = news.message_stream(&bob).await?;
+    /// bob.stop();
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// assert!(stream.next().await.is_none());
+    /// assert_eq!(bob.info().await?.backlog, 1, "it waits until bob is started again");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn stop(&self) {
         self.member.is_running.store(false, Ordering::Release);
         if let Some(signal) = self.member.present() {
@@ -100,6 +198,15 @@ impl Connection {
     }
 
     /// Whether messages are delivered.
+    ///
+    /// ```
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// assert!(bob.is_running());
+    /// let alice = news.add_listener().await?;
+    /// assert!(!alice.is_running(), "nobody started her");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_running(&self) -> bool {
         self.member.is_running()
     }
@@ -111,6 +218,18 @@ impl Connection {
     ///
     /// # Cancel safety
     /// Reads only.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// news.dispatch(bob.id(), Message::of("note", "for bob")?).await?;
+    /// assert_eq!(bob.info().await?.backlog, 2);
+    /// news.deliver_next(bob.id()).await?;
+    /// assert_eq!(bob.info().await?.backlog, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn info(&self) -> Result<ListenerInfo> {
         self.read_info().await.map_err(|error| self.channel.explain_listener(error, self.id()))
     }

@@ -48,6 +48,19 @@ pub(crate) struct Member {
 }
 
 /// How a listing of listeners is ordered.
+///
+/// ```
+/// # use eric_sse::Message;
+/// use eric_sse::ListenerOrder;
+///
+/// # eric_testkit::example(async |_hub, news, _bob| {
+/// let alice = news.add_listener().await?;
+/// news.dispatch(alice.id(), Message::of("note", "for alice")?).await?;
+/// let slowest = news.listeners(None, 1, ListenerOrder::Backlog).await?;
+/// assert_eq!(slowest[0].id, *alice.id());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ListenerOrder {
     /// By registration.
@@ -171,11 +184,29 @@ impl Channel {
     ///
     /// # Errors
     /// [`ErrorKind::UnknownListener`].
+    ///
+    /// ```
+    /// use eric_sse::ErrorKind;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// assert!(news.listener(bob.id())?.is_running());
+    /// assert_eq!(news.listener(&"nobody".parse()?).unwrap_err().kind(), ErrorKind::UnknownListener);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn listener(&self, id: &ListenerId) -> Result<Connection> {
         Ok(Connection { channel: self.clone(), member: self.member(id)? })
     }
 
     /// The ids of all listeners, by registration.
+    ///
+    /// ```
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// news.ensure_listener("alice".parse()?).await?;
+    /// assert_eq!(news.listener_ids(), ["bob".parse()?, "alice".parse()?]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn listener_ids(&self) -> Vec<ListenerId> {
         self.0.members.read().values().map(|member| member.id.clone()).collect()
     }
@@ -187,6 +218,21 @@ impl Channel {
     ///
     /// # Cancel safety
     /// Reads only.
+    ///
+    /// ```
+    /// use eric_sse::ListenerOrder;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// for n in 0..10 {
+    ///     news.ensure_listener(format!("reader-{n}").parse()?).await?;
+    /// }
+    /// let page = news.listeners(Some(bob.id()), 4, ListenerOrder::Age).await?;
+    /// let last = &page[3].id;
+    /// let next = news.listeners(Some(last), 4, ListenerOrder::Age).await?;
+    /// assert_eq!((last.as_str(), next[0].id.as_str()), ("reader-3", "reader-4"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn listeners(
         &self,
         after: Option<&ListenerId>,
@@ -228,6 +274,20 @@ impl Channel {
     ///
     /// # Cancel safety
     /// If dropped, the cursor may or may not have moved.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let first = news.broadcast(Message::of("job", &1)?).await?;
+    /// let second = news.broadcast(Message::of("job", &2)?).await?;
+    ///
+    /// news.ack(bob.id(), first.position).await?;
+    /// assert_eq!(bob.info().await?.backlog, 1, "the second waits");
+    /// news.ack(bob.id(), second.position).await?;
+    /// assert_eq!(bob.info().await?.cursor, second.position);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn ack(&self, id: &ListenerId, position: Position) -> Result<()> {
         let member = self.member(id)?;
         member.see(self.core().clock.now().as_ms());

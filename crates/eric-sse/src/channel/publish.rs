@@ -9,6 +9,21 @@ use crate::log::{NewEntry, Taken};
 use crate::message::Message;
 
 /// A message to publish, and what makes its repetition recognisable: the message's own id, unless a key is given.
+///
+/// ```
+/// # use eric_sse::Message;
+/// use eric_sse::Publish;
+///
+/// # eric_testkit::example(async |_hub, news, _bob| {
+/// let order = Publish { message: Message::of("order", "a bicycle")?, key: Some("order-7".parse()?) };
+/// let taken = news.broadcast(order.clone()).await?;
+///
+/// // Its publisher did not see the answer, and asks again.
+/// let again = news.broadcast(order).await?;
+/// assert_eq!((again.position, again.first), (taken.position, false));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone)]
 pub struct Publish {
     /// The message.
@@ -33,6 +48,16 @@ impl Channel {
     ///
     /// # Cancel safety
     /// If dropped, the message may or may not have been published.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// let taken = news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// assert_eq!(taken.position, hub.tail());
+    /// assert_eq!(bob.info().await?.backlog, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn broadcast(&self, message: impl Into<Publish>) -> Result<Taken> {
         self.broadcast_each([message.into()]).await.map(|taken| taken[0])
     }
@@ -45,6 +70,19 @@ impl Channel {
     ///
     /// # Cancel safety
     /// If dropped, the batch may or may not have been published.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::Publish;
+    ///
+    /// # eric_testkit::example(async |hub, news, _bob| {
+    /// let batch: Result<Vec<Publish>, _> = (0..3).map(|n| Message::of("number", &n).map(Publish::from)).collect();
+    /// let taken = news.broadcast_batch(batch?).await?;
+    /// assert_eq!(taken[1].position.offset, taken[0].position.offset.next());
+    /// assert_eq!(taken[2].position, hub.tail());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn broadcast_batch(&self, batch: Vec<Publish>) -> Result<Vec<Taken>> {
         self.broadcast_each(batch).await
     }
@@ -56,6 +94,16 @@ impl Channel {
     ///
     /// # Cancel safety
     /// If dropped, the message may or may not have been published.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let alice = news.add_listener().await?;
+    /// news.dispatch(bob.id(), Message::of("note", "for bob")?).await?;
+    /// assert_eq!((bob.info().await?.backlog, alice.info().await?.backlog), (1, 0));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn dispatch(&self, listener: &ListenerId, message: impl Into<Publish>) -> Result<Taken> {
         self.dispatch_each(listener, [message.into()]).await.map(|taken| taken[0])
     }
@@ -67,6 +115,17 @@ impl Channel {
     ///
     /// # Cancel safety
     /// If dropped, the batch may or may not have been published.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let steps = vec![Message::of("pick", &7)?.into(), Message::of("pack", &7)?.into()];
+    /// news.dispatch_batch(bob.id(), steps).await?;
+    /// let first = news.deliver_next(bob.id()).await?.expect("two wait");
+    /// assert_eq!(first.message().kind().as_str(), "pick");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn dispatch_batch(&self, listener: &ListenerId, batch: Vec<Publish>) -> Result<Vec<Taken>> {
         self.dispatch_each(listener, batch).await
     }

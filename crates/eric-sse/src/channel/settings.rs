@@ -62,11 +62,26 @@ impl Default for ChannelSettings {
 
 impl ChannelSettings {
     /// The defaults for an engine that keeps everything in memory: 64 MiB instead of the larger ones.
+    ///
+    /// ```
+    /// use eric_sse::ChannelSettings;
+    ///
+    /// assert_eq!(ChannelSettings::in_memory().max_bytes, 64 * 1024 * 1024);
+    /// assert_eq!(ChannelSettings::in_memory().max_messages, ChannelSettings::default().max_messages);
+    /// ```
     pub fn in_memory() -> Self {
         Self { max_bytes: 64 * MIB, max_unread_bytes_per_listener: 64 * MIB, ..Self::default() }
     }
 
     /// The time after which a client reconnects.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use eric_sse::ChannelSettings;
+    ///
+    /// let settings = ChannelSettings { retry_ms: 500, ..ChannelSettings::default() };
+    /// assert_eq!(settings.retry(), Duration::from_millis(500));
+    /// ```
     pub fn retry(&self) -> Duration {
         Duration::from_millis(self.retry_ms)
     }
@@ -75,6 +90,14 @@ impl ChannelSettings {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`] that names the first that is out of range.
+    ///
+    /// ```
+    /// use eric_sse::ChannelSettings;
+    ///
+    /// let settings = ChannelSettings { retry_ms: 5, ..ChannelSettings::default() };
+    /// let error = settings.check().unwrap_err();
+    /// assert_eq!(error.to_string(), "setting retry_ms=5 is not 100 to 3600000");
+    /// ```
     pub fn check(&self) -> Result<()> {
         let at_least_1 = 1..=u64::MAX;
         let expiry = |expires: Option<u64>| expires.unwrap_or(1);
@@ -117,6 +140,18 @@ impl ChannelSettings {
 }
 
 /// Settings to change; what is none stays as it is.
+///
+/// ```
+/// use eric_sse::{ChannelSettings, SettingsPatch};
+///
+/// let hour = SettingsPatch { listener_expires_s: Some(Some(3_600)), ..SettingsPatch::default() };
+/// let never = SettingsPatch { listener_expires_s: Some(None), ..SettingsPatch::default() };
+///
+/// let settings = hour.apply(ChannelSettings::default())?;
+/// assert_eq!(SettingsPatch::default().apply(settings.clone())?, settings, "nothing is changed");
+/// assert_eq!(never.apply(settings)?.listener_expires_s, None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SettingsPatch {
     /// [`ChannelSettings::retry_ms`].
@@ -148,6 +183,18 @@ impl SettingsPatch {
     ///
     /// # Errors
     /// As [`ChannelSettings::check`].
+    ///
+    /// ```
+    /// use eric_sse::{ChannelSettings, SettingsPatch};
+    ///
+    /// let patch = SettingsPatch { max_messages: Some(100), ..SettingsPatch::default() };
+    /// let small = patch.apply(ChannelSettings::default())?;
+    /// assert_eq!((small.max_messages, small.max_age_s), (100, 604_800));
+    ///
+    /// let wrong = SettingsPatch { max_messages: Some(0), ..SettingsPatch::default() };
+    /// assert!(wrong.apply(small).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn apply(&self, settings: ChannelSettings) -> Result<ChannelSettings> {
         let changed = ChannelSettings {
             retry_ms: self.retry_ms.unwrap_or(settings.retry_ms),

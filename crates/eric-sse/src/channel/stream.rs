@@ -33,6 +33,25 @@ use crate::window::Framed;
 /// stream takes over; an error of the engine ends it too.
 ///
 /// An event is consumed when it is yielded; dropping the stream loses nothing.
+///
+/// ```
+/// # use eric_sse::Message;
+/// use futures_util::StreamExt as _;
+///
+/// # eric_testkit::example(async |_hub, news, bob| {
+/// let mut stream = news.message_stream(&bob).await?;
+/// for n in 0..2 {
+///     news.broadcast(Message::of("number", &n)?).await?;
+/// }
+/// let first = stream.next().await.unwrap()?.message().unwrap();
+/// drop(stream);
+///
+/// // Another one goes on where it was.
+/// let second = news.message_stream(&bob).await?.next().await.unwrap()?.message().unwrap();
+/// assert_eq!((first.message().payload().as_json(), second.message().payload().as_json()), ("0", "1"));
+/// # Ok(())
+/// # });
+/// ```
 pub struct MessageStream {
     subscription: Subscription,
     items: VecDeque<Item>,
@@ -56,20 +75,16 @@ impl Channel {
     /// As [`Channel::subscribe`].
     ///
     /// ```
-    /// use eric_sse::{ChannelSettings, Hub, Message};
+    /// # use eric_sse::Message;
     /// use futures_util::StreamExt as _;
     ///
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// let hub = Hub::in_memory();
-    /// let channel = hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
-    /// let bob = channel.add_listener().await?;
-    /// bob.start();
-    /// channel.broadcast(Message::of("t", &1)?).await?;
-    /// let mut stream = channel.message_stream(&bob).await?;
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let mut stream = news.message_stream(&bob).await?;
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
     /// let delivery = stream.next().await.unwrap()?.message().unwrap();
-    /// assert_eq!(delivery.message().payload().as_json(), "1");
-    /// # Ok::<(), eric_sse::Error>(())
-    /// # }).unwrap();
+    /// assert_eq!(delivery.message().payload().as_json(), "\"Eric runs\"");
+    /// # Ok(())
+    /// # });
     /// ```
     pub async fn message_stream(&self, connection: &Connection) -> Result<MessageStream> {
         self.message_stream_with(connection.id(), Subscribe::default()).await
@@ -82,6 +97,24 @@ impl Channel {
     ///
     /// # Cancel safety
     /// As [`Channel::subscribe`].
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::{ReadFrom, Subscribe};
+    /// use futures_util::StreamExt as _;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// news.deliver_next(bob.id()).await?;
+    ///
+    /// // Bob wants to see again what is kept of what he has seen.
+    /// let again = Subscribe { from: ReadFrom::Earliest, ..Subscribe::default() };
+    /// let mut stream = news.message_stream_with(bob.id(), again).await?;
+    /// let delivery = stream.next().await.unwrap()?.message().unwrap();
+    /// assert_eq!(delivery.message().kind().as_str(), "headline");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn message_stream_with(&self, id: &ListenerId, options: Subscribe) -> Result<MessageStream> {
         let subscription = self.read(self.member(id)?, options).await;
         Ok(MessageStream::new(subscription.map_err(|error| self.explain_listener(error, id))?))
@@ -91,6 +124,20 @@ impl Channel {
     ///
     /// # Errors
     /// As [`Channel::watch`].
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use futures_util::StreamExt as _;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let mut stream = news.watch_stream()?;
+    /// news.dispatch(bob.id(), Message::of("note", "for bob alone")?).await?;
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// let delivery = stream.next().await.unwrap()?.message().unwrap();
+    /// assert_eq!(delivery.message().kind().as_str(), "headline");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn watch_stream(&self) -> Result<MessageStream> {
         Ok(MessageStream::new(self.watch(ReadFrom::Latest)?))
     }
@@ -103,6 +150,21 @@ impl Channel {
     ///
     /// # Cancel safety
     /// If dropped, nothing was consumed.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// for n in 0..3 {
+    ///     news.broadcast(Message::of("number", &n)?).await?;
+    /// }
+    /// let mut sum = 0;
+    /// while let Some(delivery) = news.deliver_next(bob.id()).await? {
+    ///     sum += delivery.message().payload().as_json().parse::<u64>()?;
+    /// }
+    /// assert_eq!(sum, 3);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn deliver_next(&self, id: &ListenerId) -> Result<Option<Delivery>> {
         let member = self.member(id)?;
         if !member.is_running() {
@@ -130,22 +192,79 @@ impl MessageStream {
     }
 
     /// Why it ended, once it has.
+    ///
+    /// ```
+    /// use eric_sse::End;
+    /// use futures_util::StreamExt as _;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let mut older = news.message_stream(&bob).await?;
+    /// let newer = news.message_stream(&bob).await?;
+    /// assert!(older.next().await.is_none());
+    /// assert_eq!((older.end(), newer.end()), (Some(End::Replaced), None));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn end(&self) -> Option<End> {
         self.end
     }
 
     /// The subscription behind it.
+    ///
+    /// ```
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let stream = news.message_stream(&bob).await?;
+    /// assert_eq!(stream.subscription().listener(), Some(bob.id()));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn subscription(&self) -> &Subscription {
         &self.subscription
     }
 
     /// The same stream with every event passed through `adapter`.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::{Adapter, Delivery};
+    /// use futures_util::StreamExt as _;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// struct Json;
+    ///
+    /// impl Adapter for Json {
+    ///     type Out = String;
+    ///     fn adapt(&self, delivery: &Delivery) -> String {
+    ///         delivery.message().payload().as_json().to_owned()
+    ///     }
+    /// }
+    ///
+    /// let mut payloads = news.message_stream(&bob).await?.adapt(Json);
+    /// news.broadcast(Message::of("number", &12)?).await?;
+    /// assert_eq!(payloads.next().await.unwrap()?, "12");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn adapt<A: Adapter>(self, adapter: A) -> Adapted<A> {
         Adapted { stream: self, adapter }
     }
 
     /// The same stream as it goes to a client, encoded once for all who read the same entry. Gaps are told where
     /// `format` has control events.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::sse::encode::Format;
+    /// use futures_util::StreamExt as _;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let mut frames = news.message_stream(&bob).await?.frames(Format::Payload);
+    /// let taken = news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// let frame = format!("id: {}\nevent: headline\ndata: \"Eric runs\"\n\n", taken.position);
+    /// assert_eq!(frames.next().await.unwrap()?, frame);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn frames(self, format: Format) -> Adapted<impl Adapter<Out = bytes::Bytes>> {
         let channel = self.subscription.channel().clone();
         self.adapt(Frames { format, channel })

@@ -14,6 +14,23 @@ use crate::id::ListenerId;
 use crate::window::{Follower, Following};
 
 /// Who moves a listener's cursor.
+///
+/// ```
+/// # use eric_sse::Message;
+/// use eric_sse::{Ack, Subscribe};
+/// use futures_util::StreamExt as _;
+///
+/// # eric_testkit::example(async |_hub, news, bob| {
+/// let manual = Subscribe { ack: Ack::Manual, ..Subscribe::default() };
+/// let taken = news.broadcast(Message::of("job", &7)?).await?;
+/// news.message_stream_with(bob.id(), manual).await?.next().await.unwrap()?;
+/// assert_eq!(bob.info().await?.backlog, 1, "it was delivered, and is not acknowledged");
+///
+/// news.ack(bob.id(), taken.position).await?;
+/// assert_eq!(bob.info().await?.backlog, 0);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Ack {
     /// The subscription, by what was consumed. Where the stream begins elsewhere, the cursor goes there too.
@@ -50,6 +67,20 @@ impl Channel {
     ///
     /// # Cancel safety
     /// If dropped, the lease may have been taken from another subscription; nothing was consumed.
+    ///
+    /// ```
+    /// use eric_sse::{Conflict, ErrorKind, Subscribe};
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let subscription = news.subscribe(bob.id(), Subscribe::default()).await?;
+    /// assert_eq!(subscription.listener(), Some(bob.id()));
+    ///
+    /// let politely = Subscribe { conflict: Conflict::Refuse, ..Subscribe::default() };
+    /// let second = news.subscribe(bob.id(), politely).await;
+    /// assert_eq!(second.unwrap_err().kind(), ErrorKind::Conflict);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn subscribe(&self, id: &ListenerId, options: Subscribe) -> Result<Subscription> {
         let member = self.member(id)?;
         member.start();
@@ -65,6 +96,22 @@ impl Channel {
     ///
     /// # Cancel safety
     /// If dropped, the subscription ends nevertheless.
+    ///
+    /// ```
+    /// use eric_sse::{End, Subscribe};
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let mut older = news.subscribe(bob.id(), Subscribe::default()).await?;
+    /// let serve = async {
+    ///     let end = older.next_items(&mut Vec::new()).await;
+    ///     older.close();
+    ///     end
+    /// };
+    /// let (relieved, end) = tokio::join!(news.relieve(bob.id()), serve);
+    /// assert_eq!((relieved?, end?), ((), Some(End::Replaced)));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn relieve(&self, id: &ListenerId) -> Result<()> {
         let present = self.member(id)?.present();
         if let Some(signal) = present {
@@ -141,6 +188,20 @@ impl Channel {
     ///
     /// # Errors
     /// [`ErrorKind::UnknownChannel`](crate::ErrorKind) where the channel was removed.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::{Item, ReadFrom};
+    ///
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// let mut watcher = news.watch(ReadFrom::Earliest)?;
+    /// let mut items = Vec::new();
+    /// watcher.next_items(&mut items).await?;
+    /// assert!(matches!(&items[..], [Item::Entry(_)]), "nobody needs to be registered to see it");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn watch(&self, from: ReadFrom) -> Result<Subscription> {
         let signal = Arc::new(Signal::default());
         let lanes = [self.0.lane; 2];

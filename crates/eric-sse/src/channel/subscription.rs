@@ -25,6 +25,25 @@ use crate::stats::Stats;
 use crate::window::{Following, Framed, WindowRead};
 
 /// What a subscription hands out.
+///
+/// ```
+/// # use eric_sse::Message;
+/// use eric_sse::{Item, Subscribe};
+///
+/// # eric_testkit::example(async |_hub, news, bob| {
+/// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+/// let mut subscription = news.subscribe(bob.id(), Subscribe::default()).await?;
+/// let mut items = Vec::new();
+/// subscription.next_items(&mut items).await?;
+/// for item in items {
+///     match item {
+///         Item::Entry(framed) => assert_eq!(framed.entry().message().kind().as_str(), "headline"),
+///         Item::Gap(gap) => panic!("nothing was missed, {gap:?}"),
+///     }
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone)]
 pub enum Item {
     /// An entry, with the frames it was encoded to.
@@ -82,11 +101,31 @@ pub(super) enum Work {
 
 impl Subscription {
     /// The channel it reads.
+    ///
+    /// ```
+    /// use eric_sse::Subscribe;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let subscription = news.subscribe(bob.id(), Subscribe::default()).await?;
+    /// assert_eq!(subscription.channel().id(), news.id());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn channel(&self) -> &Channel {
         &self.channel
     }
 
     /// The listener it reads for; none for a watcher.
+    ///
+    /// ```
+    /// use eric_sse::{ReadFrom, Subscribe};
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// assert_eq!(news.subscribe(bob.id(), Subscribe::default()).await?.listener(), Some(bob.id()));
+    /// assert_eq!(news.watch(ReadFrom::Latest)?.listener(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn listener(&self) -> Option<&ListenerId> {
         self.reader.as_ref().map(|reader| &reader.member.id)
     }
@@ -96,16 +135,61 @@ impl Subscription {
     }
 
     /// Whether what is consumed moves a cursor.
+    ///
+    /// ```
+    /// use eric_sse::{Ack, Subscribe};
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let manual = Subscribe { ack: Ack::Manual, ..Subscribe::default() };
+    /// assert!(!news.subscribe(bob.id(), manual).await?.is_auto());
+    /// assert!(news.subscribe(bob.id(), Subscribe::default()).await?.is_auto());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_auto(&self) -> bool {
         self.reader.as_ref().is_some_and(|reader| reader.ack == Ack::Auto)
     }
 
     /// Everything that is its reader's up to here was handed out.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::ReadFrom;
+    ///
+    /// # eric_testkit::example(async |hub, news, _bob| {
+    /// let before = hub.tail();
+    /// let mut watcher = news.watch(ReadFrom::Latest)?;
+    /// let taken = news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// assert_eq!(watcher.position(), before);
+    /// watcher.next_items(&mut Vec::new()).await?;
+    /// assert_eq!(watcher.position(), taken.position);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn position(&self) -> Position {
         self.follow.at()
     }
 
     /// The hub's counters, for those who encode frames.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::sse::encode::Format;
+    /// use eric_sse::{Item, ReadFrom};
+    ///
+    /// # eric_testkit::example(async |hub, news, _bob| {
+    /// let mut watcher = news.watch(ReadFrom::Latest)?;
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// let mut items = Vec::new();
+    /// watcher.next_items(&mut items).await?;
+    /// let Item::Entry(framed) = &items[0] else { panic!("nothing was missed") };
+    /// for _ in 0..1_000 {
+    ///     framed.frame(Format::Payload, news.settings().retry(), watcher.stats());
+    /// }
+    /// assert_eq!(hub.stats().frames_encoded.count(), 1, "all readers share it");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn stats(&self) -> &Stats {
         &self.channel.core().stats
     }
@@ -117,6 +201,25 @@ impl Subscription {
     ///
     /// # Cancel safety
     /// Nothing is lost: items are in `items`, or come later.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::{End, Subscribe};
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let mut subscription = news.subscribe(bob.id(), Subscribe::default()).await?;
+    /// for n in 0..3 {
+    ///     news.broadcast(Message::of("number", &n)?).await?;
+    /// }
+    /// let mut items = Vec::new();
+    /// assert_eq!(subscription.next_items(&mut items).await?, None);
+    /// assert_eq!(items.len(), 3, "all that was there");
+    ///
+    /// bob.stop();
+    /// assert_eq!(subscription.next_items(&mut items).await?, Some(End::Stopped));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn next_items(&mut self, items: &mut impl Extend<Item>) -> Result<Option<End>> {
         poll_fn(|context| self.poll_items(context, Budget::default(), items)).await
     }
@@ -125,6 +228,25 @@ impl Subscription {
     ///
     /// # Errors
     /// What the engine says; it may be polled again.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use std::future::poll_fn;
+    /// use eric_sse::Subscribe;
+    /// use eric_sse::log::Budget;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let mut subscription = news.subscribe(bob.id(), Subscribe::default()).await?;
+    /// for n in 0..3 {
+    ///     news.broadcast(Message::of("number", &n)?).await?;
+    /// }
+    /// let two = Budget { entries: 2, ..Budget::default() };
+    /// let mut items = Vec::new();
+    /// poll_fn(|context| subscription.poll_items(context, two, &mut items)).await?;
+    /// assert_eq!(items.len(), 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn poll_items(
         &mut self,
         context: &mut Context<'_>,
@@ -208,6 +330,20 @@ impl Subscription {
     }
 
     /// Why the subscription is over, if it is; else whoever polls is woken when it ends, or has something.
+    ///
+    /// ```
+    /// use std::task::{Context, Waker};
+    /// use eric_sse::{End, ReadFrom};
+    ///
+    /// # eric_testkit::example(async |hub, news, _bob| {
+    /// let watcher = news.watch(ReadFrom::Latest)?;
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// assert_eq!(watcher.poll_end(&mut context), None);
+    /// hub.channels().remove(news.id()).await?;
+    /// assert_eq!(watcher.poll_end(&mut context), Some(End::Removed));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn poll_end(&self, context: &mut Context<'_>) -> Option<End> {
         self.signal.wait(context.waker());
         self.end()
@@ -219,6 +355,20 @@ impl Subscription {
     }
 
     /// Whether the last poll found nothing, rather than waits for the engine.
+    ///
+    /// ```
+    /// use std::task::{Context, Waker};
+    /// use eric_sse::ReadFrom;
+    /// use eric_sse::log::Budget;
+    ///
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// let mut watcher = news.watch(ReadFrom::Latest)?;
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// let poll = watcher.poll_items(&mut context, Budget::default(), &mut Vec::new());
+    /// assert!(poll.is_pending() && watcher.is_caught_up());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_caught_up(&self) -> bool {
         matches!(self.work, Work::Window)
     }
@@ -251,6 +401,25 @@ impl Subscription {
 
     /// Takes note that everything up to `offset` was consumed. With [`Ack::Auto`] the cursor follows when
     /// [`Subscription::commit`] is called, or at the end.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::{Item, Subscribe};
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let mut subscription = news.subscribe(bob.id(), Subscribe::default()).await?;
+    /// for n in 0..3 {
+    ///     news.broadcast(Message::of("number", &n)?).await?;
+    /// }
+    /// let mut items = Vec::new();
+    /// subscription.next_items(&mut items).await?;
+    /// let Item::Entry(first) = &items[0] else { panic!("nothing was missed") };
+    /// subscription.consumed(first.entry().offset());
+    /// drop(subscription);
+    /// assert_eq!(bob.info().await?.backlog, 2, "the others come again");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn consumed(&mut self, offset: Offset) {
         if let Some(reader) = &mut self.reader {
             reader.consumed = reader.consumed.max(offset);
@@ -258,6 +427,23 @@ impl Subscription {
     }
 
     /// Moves the cursor to what was consumed. A commit that is lost means redelivery, never loss.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::Subscribe;
+    ///
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// let mut subscription = news.subscribe(bob.id(), Subscribe::default()).await?;
+    /// let taken = news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// subscription.next_items(&mut Vec::new()).await?;
+    ///
+    /// subscription.consumed(taken.position.offset);
+    /// assert_eq!(bob.info().await?.backlog, 1, "the hub does not know it yet");
+    /// subscription.commit();
+    /// assert_eq!(bob.info().await?.cursor, taken.position);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn commit(&mut self) {
         let epoch = self.follow.at().epoch;
         let Some(reader) = self.reader.as_mut().filter(|reader| reader.ack == Ack::Auto) else { return };
@@ -288,6 +474,19 @@ async fn read_lane(
 
 impl Subscription {
     /// Commits what was consumed, and gives the lease back; what dropping it does. It is not to be polled further.
+    ///
+    /// ```
+    /// use eric_sse::{Conflict, Subscribe};
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let mut subscription = news.subscribe(bob.id(), Subscribe::default()).await?;
+    /// assert!(bob.info().await?.is_connected);
+    /// subscription.close();
+    /// let politely = Subscribe { conflict: Conflict::Refuse, ..Subscribe::default() };
+    /// assert!(news.subscribe(bob.id(), politely).await.is_ok());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn close(&mut self) {
         self.commit();
         if let Some(reader) = self.reader.take() {
