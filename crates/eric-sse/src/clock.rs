@@ -20,16 +20,35 @@ pub struct Timestamp(u64);
 
 impl Timestamp {
     /// The moment `ms` milliseconds after 1970-01-01T00:00:00Z.
+    ///
+    /// ```
+    /// use eric_sse::Timestamp;
+    ///
+    /// assert_eq!(Timestamp::from_ms(0).to_string(), "1970-01-01T00:00:00.000Z");
+    /// ```
     pub const fn from_ms(ms: u64) -> Self {
         Self(ms)
     }
 
     /// Milliseconds since 1970-01-01T00:00:00Z.
+    ///
+    /// ```
+    /// use eric_sse::Timestamp;
+    ///
+    /// assert_eq!(Timestamp::from_ms(1_500).as_ms(), 1_500);
+    /// ```
     pub const fn as_ms(self) -> u64 {
         self.0
     }
 
     /// Whole milliseconds from `earlier` to this moment; 0 where `earlier` is later.
+    ///
+    /// ```
+    /// use eric_sse::Timestamp;
+    ///
+    /// let (earlier, later) = (Timestamp::from_ms(1_000), Timestamp::from_ms(1_250));
+    /// assert_eq!((later.ms_since(earlier), earlier.ms_since(later)), (250, 0));
+    /// ```
     pub const fn ms_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -45,16 +64,68 @@ impl fmt::Display for Timestamp {
 }
 
 /// What time it is, and how to wait. Callers may call concurrently; time may stand still, and may go back.
+///
+/// ```
+/// use std::time::Duration;
+/// use eric_sse::log::BoxFuture;
+/// use eric_sse::{Clock, Timestamp};
+///
+/// /// A clock that has stopped: who waits by it waits for ever.
+/// #[derive(Debug)]
+/// struct Stopped(Timestamp);
+///
+/// impl Clock for Stopped {
+///     fn now(&self) -> Timestamp {
+///         self.0
+///     }
+///     fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+///         Box::pin(std::future::pending())
+///     }
+/// }
+///
+/// let clock = Stopped(Timestamp::from_ms(1_000));
+/// assert_eq!(clock.elapsed(), Duration::from_secs(1));
+/// ```
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The present moment.
+    ///
+    /// ```
+    /// use eric_sse::{Clock as _, SystemClock, Timestamp};
+    ///
+    /// let before = SystemClock.now();
+    /// assert!(before > Timestamp::default(), "it is later than 1970");
+    /// ```
     fn now(&self) -> Timestamp;
 
     /// Time since a moment that stays the same, to measure with: finer than [`Clock::now`] where the clock can.
+    ///
+    /// ```
+    /// use eric_sse::{Clock as _, SystemClock};
+    ///
+    /// let begin = SystemClock.elapsed();
+    /// let sum: u64 = (0..1_000).sum();
+    /// assert!(SystemClock.elapsed() >= begin && sum > 0);
+    /// ```
     fn elapsed(&self) -> Duration {
         Duration::from_millis(self.now().as_ms())
     }
 
     /// Completes once `duration` has passed. Dropping it forgets the wait.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use eric_sse::Clock as _;
+    /// use eric_testkit::ManualClock;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let clock = ManualClock::new();
+    /// let slept = clock.sleep(Duration::from_secs(3_600));
+    /// clock.advance(Duration::from_secs(3_600));
+    /// slept.await;
+    /// assert_eq!(clock.sleepers(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 

@@ -52,6 +52,16 @@ impl ChannelContainer {
     }
 
     /// The settings of a channel that is made without any: they depend on the engine.
+    ///
+    /// ```
+    /// use eric_sse::ChannelSettings;
+    ///
+    /// # eric_testkit::example(async |hub, _news, _bob| {
+    /// let settings = hub.channels().default_settings();
+    /// assert_eq!(settings, ChannelSettings::in_memory(), "this hub keeps everything in memory");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn default_settings(&self) -> ChannelSettings {
         match self.core.engine.durability() {
             Durability::Memory => ChannelSettings::in_memory(),
@@ -66,6 +76,20 @@ impl ChannelContainer {
     ///
     /// # Cancel safety
     /// If dropped, there is no new channel.
+    ///
+    /// ```
+    /// use eric_sse::{ChannelSettings, ErrorKind};
+    ///
+    /// # eric_testkit::example(async |hub, _news, _bob| {
+    /// let short = ChannelSettings { max_age_s: 60, ..hub.channels().default_settings() };
+    /// let prices = hub.channels().create("prices".parse()?, short.clone()).await?;
+    /// assert_eq!(*prices.settings(), short);
+    ///
+    /// let again = hub.channels().create("prices".parse()?, short).await;
+    /// assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn create(&self, id: ChannelId, settings: ChannelSettings) -> Result<Channel> {
         let _turn = self.turns.take(&id).await;
         if self.channels.read().get(&id).is_some() {
@@ -82,6 +106,20 @@ impl ChannelContainer {
     ///
     /// # Cancel safety
     /// If dropped, there is no new channel; the change of an existing one may or may not have happened.
+    ///
+    /// ```
+    /// use eric_sse::SettingsPatch;
+    ///
+    /// # eric_testkit::example(async |hub, _news, _bob| {
+    /// let short = SettingsPatch { max_age_s: Some(60), ..SettingsPatch::default() };
+    /// let (prices, is_new) = hub.channels().ensure("prices".parse()?, &short).await?;
+    /// assert!(is_new && prices.settings().max_age_s == 60);
+    ///
+    /// let (same, is_new) = hub.channels().ensure("prices".parse()?, &SettingsPatch::default()).await?;
+    /// assert!(!is_new && same.settings().max_age_s == 60);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn ensure(&self, id: ChannelId, patch: &SettingsPatch) -> Result<(Channel, bool)> {
         let _turn = self.turns.take(&id).await;
         let present = self.channels.read().get(&id);
@@ -117,6 +155,14 @@ impl ChannelContainer {
     ///
     /// # Errors
     /// [`ErrorKind::UnknownChannel`].
+    ///
+    /// ```
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// let same = hub.channels().get(&"news".parse()?)?;
+    /// assert_eq!(same.listener_ids(), [bob.id().clone()]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn get(&self, id: &ChannelId) -> Result<Channel> {
         self.channels.read().get(id).ok_or_else(|| unknown(id))
     }
@@ -128,6 +174,19 @@ impl ChannelContainer {
     ///
     /// # Cancel safety
     /// If dropped, the channel is gone, but perhaps not yet durably.
+    ///
+    /// ```
+    /// use eric_sse::End;
+    /// use futures_util::StreamExt as _;
+    ///
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// let mut stream = news.message_stream(&bob).await?;
+    /// hub.channels().remove(news.id()).await?;
+    /// assert!(stream.next().await.is_none());
+    /// assert_eq!(stream.end(), Some(End::Removed));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn remove(&self, id: &ChannelId) -> Result<()> {
         let _turn = self.turns.take(id).await;
         let channel = self.get(id)?;
@@ -143,6 +202,16 @@ impl ChannelContainer {
     }
 
     /// The ids of all channels, oldest first.
+    ///
+    /// ```
+    /// use eric_sse::ChannelSettings;
+    ///
+    /// # eric_testkit::example(async |hub, news, _bob| {
+    /// hub.channels().create("art".parse()?, ChannelSettings::default()).await?;
+    /// assert_eq!(hub.channels().ids(), ["news".parse()?, "art".parse()?]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn ids(&self) -> Vec<ChannelId> {
         self.channels.read().values().map(|channel| channel.id().clone()).collect()
     }
@@ -151,6 +220,19 @@ impl ChannelContainer {
     ///
     /// # Errors
     /// [`ErrorKind::UnknownChannel`] where `after` is not there.
+    ///
+    /// ```
+    /// use eric_sse::ChannelSettings;
+    ///
+    /// # eric_testkit::example(async |hub, news, _bob| {
+    /// for id in ["art", "film", "music"] {
+    ///     hub.channels().create(id.parse()?, ChannelSettings::default()).await?;
+    /// }
+    /// let page = hub.channels().page(Some(news.id()), 2)?;
+    /// assert_eq!((page.len(), page[1].id().as_str()), (2, "film"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn page(&self, after: Option<&ChannelId>, limit: usize) -> Result<Vec<Channel>> {
         let page = self.channels.read().page(after, limit);
         page.ok_or_else(|| after.map_or_else(|| unknown(&"?"), |after| unknown(after)))

@@ -30,6 +30,13 @@ impl EvictedBy {
     pub const ALL: [Self; 5] = [Self::Messages, Self::Bytes, Self::Age, Self::Unread, Self::UnreadBytes];
 
     /// The name of the channel's setting that it is.
+    ///
+    /// ```
+    /// use eric_sse::EvictedBy;
+    ///
+    /// assert_eq!(EvictedBy::Unread.setting(), "max_unread_per_listener");
+    /// assert_eq!(EvictedBy::Unread.to_string(), EvictedBy::Unread.setting());
+    /// ```
     pub const fn setting(self) -> &'static str {
         match self {
             Self::Messages => "max_messages",
@@ -62,16 +69,43 @@ pub struct Evicted([u64; EvictedBy::ALL.len()]);
 
 impl Evicted {
     /// Counts so many more.
+    ///
+    /// ```
+    /// use eric_sse::{Evicted, EvictedBy};
+    ///
+    /// let mut evicted = Evicted::default();
+    /// evicted.add(EvictedBy::Age, 2);
+    /// evicted.add(EvictedBy::Age, 3);
+    /// assert_eq!(evicted.by(EvictedBy::Age), 5);
+    /// ```
     pub fn add(&mut self, by: EvictedBy, more: u64) {
         self.0[by as usize] += more;
     }
 
     /// How many this limit evicted.
+    ///
+    /// ```
+    /// use eric_sse::{Evicted, EvictedBy};
+    ///
+    /// let mut evicted = Evicted::default();
+    /// evicted.add(EvictedBy::Bytes, 1);
+    /// assert_eq!((evicted.by(EvictedBy::Bytes), evicted.by(EvictedBy::Messages)), (1, 0));
+    /// ```
     pub fn by(&self, by: EvictedBy) -> u64 {
         self.0[by as usize]
     }
 
     /// How many there were.
+    ///
+    /// ```
+    /// use eric_sse::{Evicted, EvictedBy};
+    ///
+    /// let mut evicted = Evicted::default();
+    /// for by in EvictedBy::ALL {
+    ///     evicted.add(by, 1);
+    /// }
+    /// assert_eq!(evicted.sum(), 5);
+    /// ```
     pub fn sum(&self) -> u64 {
         self.0.iter().sum()
     }

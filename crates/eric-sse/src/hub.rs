@@ -51,6 +51,19 @@ pub(crate) struct HubCore {
 }
 
 /// How to make a [`Hub`]: an engine, and what is not the default.
+///
+/// ```
+/// use std::sync::Arc;
+/// use eric_sse::engine::memory::MemoryEngine;
+/// use eric_sse::{Hub, Limits, SystemClock};
+///
+/// let clock = Arc::new(SystemClock);
+/// let engine = Arc::new(MemoryEngine::new(clock.clone()));
+/// let limits = Limits { channels: 10, ..Limits::default() };
+/// let hub = Hub::builder(engine).clock(clock).limits(limits).open();
+/// assert_eq!((hub.engine_name(), hub.limits().channels), ("memory", 10));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct HubBuilder {
     engine: Arc<dyn Engine>,
@@ -61,16 +74,42 @@ pub struct HubBuilder {
 
 impl Hub {
     /// An empty hub that keeps everything in memory.
+    ///
+    /// ```
+    /// let hub = eric_sse::Hub::in_memory();
+    /// assert!(hub.channels().ids().is_empty());
+    /// ```
     pub fn in_memory() -> Self {
         Self::in_memory_with(Limits::default())
     }
 
     /// An empty hub with these limits that keeps everything in memory.
+    ///
+    /// ```
+    /// use eric_sse::{ChannelSettings, Hub, Limits};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let hub = Hub::in_memory_with(Limits { channels: 1, ..Limits::default() });
+    /// hub.channels().create("first".parse()?, ChannelSettings::in_memory()).await?;
+    /// let second = hub.channels().create("second".parse()?, ChannelSettings::in_memory()).await;
+    /// assert_eq!(second.unwrap_err().limit(), Some("channels"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn in_memory_with(limits: Limits) -> Self {
         Self::builder(Arc::new(MemoryEngine::new(Arc::new(SystemClock)))).limits(limits).open()
     }
 
     /// A hub on `engine`.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use eric_sse::engine::memory::MemoryEngine;
+    /// use eric_sse::{Hub, SystemClock};
+    ///
+    /// let hub = Hub::builder(Arc::new(MemoryEngine::new(Arc::new(SystemClock)))).open();
+    /// assert_eq!(hub.engine_name(), "memory");
+    /// ```
     pub fn builder(engine: Arc<dyn Engine>) -> HubBuilder {
         HubBuilder {
             engine,
@@ -81,16 +120,46 @@ impl Hub {
     }
 
     /// Its channels.
+    ///
+    /// ```
+    /// use eric_sse::ChannelSettings;
+    ///
+    /// # eric_testkit::example(async |hub, news, _bob| {
+    /// let prices = hub.channels().create("prices".parse()?, ChannelSettings::default()).await?;
+    /// assert_eq!(hub.channels().ids(), [news.id().clone(), prices.id().clone()]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn channels(&self) -> &ChannelContainer {
         &self.channels
     }
 
     /// The last durable position of its log.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// let before = hub.tail();
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// news.dispatch(bob.id(), Message::of("note", "for bob")?).await?;
+    /// assert_eq!(hub.tail().offset, before.offset.next().next(), "all lanes count together");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn tail(&self) -> Position {
         self.core.engine.tail()
     }
 
     /// What an acknowledged publish survives.
+    ///
+    /// ```
+    /// use eric_sse::engine::Durability;
+    ///
+    /// # eric_testkit::example(async |hub, _news, _bob| {
+    /// assert_eq!(hub.durability(), Durability::Memory, "it is gone when the process is");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn durability(&self) -> Durability {
         self.core.engine.durability()
     }
@@ -99,26 +168,80 @@ impl Hub {
     ///
     /// # Errors
     /// What the engine says.
+    ///
+    /// ```
+    /// # eric_testkit::example(async |hub, _news, _bob| {
+    /// assert!(hub.health().is_ok(), "memory does not break");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn health(&self) -> Result<()> {
         self.core.engine.health()
     }
 
     /// The name of its engine.
+    ///
+    /// ```
+    /// # eric_testkit::example(async |hub, _news, _bob| {
+    /// assert_eq!(hub.engine_name(), "memory");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn engine_name(&self) -> &'static str {
         self.core.engine.name()
     }
 
     /// Its limits.
+    ///
+    /// ```
+    /// use eric_sse::limits::LISTENERS_PER_CHANNEL_MAX;
+    ///
+    /// # eric_testkit::example(async |hub, _news, _bob| {
+    /// assert_eq!(hub.limits().listeners_per_channel, LISTENERS_PER_CHANNEL_MAX);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn limits(&self) -> &Limits {
         &self.core.limits
     }
 
     /// What it has counted.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |hub, news, _bob| {
+    /// let order = Message::of("order", "a bicycle")?.with_id("order-7".parse()?);
+    /// news.broadcast(order.clone()).await?;
+    /// news.broadcast(order).await?;
+    /// let stats = hub.stats();
+    /// assert_eq!((stats.entries_published.count(), stats.entries_repeated.count()), (1, 1));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn stats(&self) -> &Stats {
         &self.core.stats
     }
 
     /// What it came back with; nothing where it was opened without records.
+    ///
+    /// ```
+    /// # use eric_sse::{ChannelSettings, Hub, SystemClock, engine::memory::MemoryEngine};
+    /// use std::sync::Arc;
+    /// use eric_sse::persist::MemoryKv;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let engine = Arc::new(MemoryEngine::new(Arc::new(SystemClock)));
+    /// let records = Arc::new(MemoryKv::default());
+    /// let hub = Hub::builder(engine.clone()).restore(records.clone()).await?;
+    /// hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
+    /// drop(hub);
+    ///
+    /// let hub = Hub::builder(engine).restore(records).await?;
+    /// let restored = hub.restored();
+    /// assert_eq!((restored.channels, restored.swept_lanes, restored.swept_records), (1, 0, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn restored(&self) -> Restored {
         self.restored
     }
@@ -132,6 +255,30 @@ impl Hub {
     ///
     /// # Cancel safety
     /// Those that were removed stay removed.
+    ///
+    /// ```
+    /// # use eric_sse::engine::memory::MemoryEngine;
+    /// # use eric_testkit::ManualClock;
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use eric_sse::{ChannelSettings, Hub};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let clock = Arc::new(ManualClock::new());
+    /// # let engine = Arc::new(MemoryEngine::new(clock.clone()));
+    /// # let hub = Hub::builder(engine).clock(clock.clone()).open();
+    /// let settings = ChannelSettings { listener_expires_s: Some(3_600), ..ChannelSettings::default() };
+    /// let news = hub.channels().create("news".parse()?, settings).await?;
+    /// news.ensure_listener("bob".parse()?).await?;
+    ///
+    /// // Now and then, a timer of the program's own asks.
+    /// assert_eq!(hub.expire_listeners().await, 0);
+    /// clock.advance(Duration::from_secs(3_601));
+    /// assert_eq!(hub.expire_listeners().await, 1);
+    /// assert!(news.listener_ids().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn expire_listeners(&self) -> usize {
         look_after_strays(&self.core);
         let now = self.core.clock.now();
@@ -150,21 +297,77 @@ impl Hub {
 
 impl HubBuilder {
     /// The clock that stamps entries and counts ages. The engine has one of its own: give both the same.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use eric_sse::engine::memory::MemoryEngine;
+    /// use eric_sse::{ChannelSettings, Clock, Hub, Message, ReadFrom};
+    /// use eric_testkit::ManualClock;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let clock = Arc::new(ManualClock::new());
+    /// let engine = Arc::new(MemoryEngine::new(clock.clone()));
+    /// let hub = Hub::builder(engine).clock(clock.clone()).open();
+    /// let news = hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// assert_eq!(news.history(None, 1).await?.entries[0].taken_at(), clock.now());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
     }
 
     /// The limits of the hub.
+    ///
+    /// ```
+    /// # use eric_sse::{SystemClock, engine::memory::MemoryEngine};
+    /// use std::sync::Arc;
+    /// use eric_sse::{Hub, Limits};
+    ///
+    /// # let engine = Arc::new(MemoryEngine::new(Arc::new(SystemClock)));
+    /// let few = Limits { listeners_per_channel: 100, ..Limits::default() };
+    /// let hub = Hub::builder(engine).limits(few).open();
+    /// assert_eq!(hub.limits().listeners_per_channel, 100);
+    /// ```
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
     /// Who can make listeners and queues of the user's own again, for [`HubBuilder::restore`].
+    ///
+    /// ```
+    /// # use eric_sse::{SystemClock, engine::memory::MemoryEngine};
+    /// use std::sync::Arc;
+    /// use eric_sse::Hub;
+    /// use eric_sse::listener::FnListener;
+    /// use eric_sse::persist::{Kinds, MemoryKv};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let engine = Arc::new(MemoryEngine::new(Arc::new(SystemClock)));
+    /// let kinds = Kinds::default().listener("silent", |id, _| {
+    ///     Ok(Arc::new(FnListener::new(id.clone(), |_| Ok(()))))
+    /// });
+    /// let hub = Hub::builder(engine).kinds(kinds).restore(Arc::new(MemoryKv::default())).await?;
+    /// assert_eq!(hub.restored().listeners, 0, "there were none yet");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn kinds(self, kinds: Kinds) -> Self {
         Self { kinds, ..self }
     }
 
     /// Opens an empty hub that remembers no channels and listeners beyond its own life.
+    ///
+    /// ```
+    /// # use eric_sse::{SystemClock, engine::memory::MemoryEngine};
+    /// use std::sync::Arc;
+    /// use eric_sse::{Hub, Restored};
+    ///
+    /// # let engine = Arc::new(MemoryEngine::new(Arc::new(SystemClock)));
+    /// let hub = Hub::builder(engine).open();
+    /// assert_eq!(hub.restored(), Restored::default());
+    /// ```
     pub fn open(self) -> Hub {
         let core = self.core(Records::new(Arc::new(Forgetful)));
         let channels = Arc::new(ChannelContainer::new(core.clone()));
@@ -175,11 +378,12 @@ impl HubBuilder {
     ///
     /// Their settings, queues and cursors are as they were, and so is their order; listeners are not running. Those with
     /// a recipe are made again by their kind ([`HubBuilder::kinds`]); others have no callback until
-    /// [`Channel::register_listener`](crate::Channel::register_listener) gives them one. `records`
-    /// belong to this engine: what is only in one of the two was left by a crash, and goes ([`Hub::restored`]).
+    /// [`Channel::register_listener`](crate::Channel::register_listener) gives them one. `records` belong to this
+    /// engine: what is only in one of the two was left by a crash, and goes ([`Hub::restored`]).
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind) where a record cannot be read or its kind is not known, and what the engine and `records` say.
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind) where a record cannot be read or its kind is not known, and what the
+    /// engine and `records` say.
     ///
     /// # Cancel safety
     /// If dropped, or failed, nothing is lost: restore again.

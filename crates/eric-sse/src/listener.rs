@@ -10,6 +10,18 @@ use crate::message::Message;
 use crate::persist::Recipe;
 
 /// What a callback fails with.
+///
+/// ```
+/// use eric_sse::Message;
+/// use eric_sse::listener::CallbackError;
+///
+/// let check = |message: &Message| -> Result<(), CallbackError> {
+///     let number: u64 = message.payload().as_json().parse()?;
+///     if number > 9 { Err("more than nine".into()) } else { Ok(()) }
+/// };
+/// assert_eq!(check(&Message::of("number", &12)?).unwrap_err().to_string(), "more than nine");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type CallbackError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Who receives on a channel: an id, and code to run when a message is delivered.
@@ -18,30 +30,64 @@ pub type CallbackError = Box<dyn std::error::Error + Send + Sync>;
 /// that polls the stream: it should be quick. It runs for readers in this process only.
 ///
 /// ```
-/// use eric_sse::{Listener, ListenerId, Message};
+/// use std::sync::atomic::{AtomicU64, Ordering};
 /// use eric_sse::listener::CallbackError;
+/// use eric_sse::{Listener, ListenerId, Message};
 ///
-/// struct Printer(ListenerId);
+/// /// Adds up what it hears.
+/// struct Sum(ListenerId, AtomicU64);
 ///
-/// impl Listener for Printer {
+/// impl Listener for Sum {
 ///     fn id(&self) -> &ListenerId {
 ///         &self.0
 ///     }
 ///     fn on_message(&self, message: &Message) -> Result<(), CallbackError> {
-///         println!("{}", message.payload().as_json());
+///         self.1.fetch_add(message.payload().as_json().parse()?, Ordering::Relaxed);
 ///         Ok(())
 ///     }
 /// }
-/// assert!(Printer(ListenerId::generate()).on_message(&Message::of("t", &1)?).is_ok());
-/// # Ok::<(), eric_sse::Error>(())
+///
+/// let sum = Sum(ListenerId::generate(), AtomicU64::new(30));
+/// sum.on_message(&Message::of("number", &12)?).unwrap();
+/// assert_eq!(sum.1.into_inner(), 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Listener: Send + Sync {
     /// Its id; always the same.
+    ///
+    /// ```
+    /// use eric_sse::Listener;
+    /// use eric_sse::listener::FnListener;
+    ///
+    /// let bob = FnListener::new("bob".parse()?, |_| Ok(()));
+    /// assert_eq!(bob.id().as_str(), "bob");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn id(&self) -> &ListenerId;
 
     /// How it is made again after a restart, if it can be; then it comes back with the hub, which must know its kind
     /// ([`HubBuilder::kinds`](crate::HubBuilder::kinds)). Asked when it is registered, and when it is
     /// [remembered](crate::Connection::remember).
+    ///
+    /// ```
+    /// use eric_sse::persist::Recipe;
+    /// use eric_sse::{Listener, ListenerId};
+    ///
+    /// /// Forwards to an address, which is all that it needs to know.
+    /// struct Forwarder(ListenerId, String);
+    ///
+    /// impl Listener for Forwarder {
+    ///     fn id(&self) -> &ListenerId {
+    ///         &self.0
+    ///     }
+    ///     fn recipe(&self) -> Option<Recipe> {
+    ///         Some(Recipe { parameters: self.1.as_str().into(), ..Recipe::of("forwarder") })
+    ///     }
+    /// }
+    ///
+    /// let forwarder = Forwarder(ListenerId::generate(), "https://example.com".into());
+    /// assert_eq!(forwarder.recipe().unwrap().parameters, "https://example.com");
+    /// ```
     fn recipe(&self) -> Option<Recipe> {
         None
     }
@@ -52,6 +98,26 @@ pub trait Listener: Send + Sync {
     /// A failure, or a panic, makes the delivery a failed one: it is reported with its attempt count; with automatic
     /// acknowledgement the listener moves on, with manual acknowledgement it is delivered again, at most
     /// [`DELIVERY_ATTEMPTS_MAX`](crate::limits::DELIVERY_ATTEMPTS_MAX) times.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use std::sync::Arc;
+    /// use eric_sse::listener::FnListener;
+    ///
+    /// # eric_testkit::example(async |hub, news, _bob| {
+    /// let picky = FnListener::new("picky".parse()?, |message| match message.kind().as_str() {
+    ///     "headline" => Ok(()),
+    ///     _ => Err("only headlines".into()),
+    /// });
+    /// let picky = news.register_listener(Arc::new(picky)).await?;
+    /// picky.start();
+    /// news.broadcast(Message::of("weather", "rain")?).await?;
+    /// let delivery = news.deliver_next(picky.id()).await?.expect("one waits");
+    /// assert_eq!(&*delivery.failure().unwrap().reason, "only headlines");
+    /// assert_eq!(hub.stats().deliveries_failed.count(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     fn on_message(&self, message: &Message) -> Result<(), CallbackError> {
         let _ = message;
         Ok(())
@@ -78,6 +144,21 @@ pub struct FnListener<F> {
 
 impl<F: Fn(&Message) -> Result<(), CallbackError> + Send + Sync> FnListener<F> {
     /// The listener `id` that runs `callback`.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use eric_sse::{Listener as _, Message};
+    /// use eric_sse::listener::FnListener;
+    ///
+    /// let heard = AtomicU64::new(0);
+    /// let count = FnListener::new("count".parse()?, |_| {
+    ///     heard.fetch_add(1, Ordering::Relaxed);
+    ///     Ok(())
+    /// });
+    /// count.on_message(&Message::of("tick", &())?).unwrap();
+    /// assert_eq!(heard.load(Ordering::Relaxed), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(id: ListenerId, callback: F) -> Self {
         Self { id, callback }
     }

@@ -5,6 +5,17 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::evicted::{Evicted, EvictedBy};
 
 /// A number that only grows.
+///
+/// ```
+/// # use eric_sse::Message;
+/// # eric_testkit::example(async |hub, news, _bob| {
+/// let published = &hub.stats().entries_published;
+/// let before = published.count();
+/// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+/// assert_eq!(published.count() - before, 1);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -16,6 +27,13 @@ impl Counter {
     }
 
     /// Its present value.
+    ///
+    /// ```
+    /// # eric_testkit::example(async |hub, _news, _bob| {
+    /// assert_eq!(hub.stats().gaps_told.count(), 0, "nobody missed anything yet");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -51,11 +69,37 @@ impl Evictions {
     }
 
     /// How many this limit evicted.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::{EvictedBy, SettingsPatch};
+    ///
+    /// # eric_testkit::example(async |hub, news, _bob| {
+    /// news.change_settings(&SettingsPatch { max_messages: Some(1), ..SettingsPatch::default() }).await?;
+    /// for n in 0..3 {
+    ///     news.broadcast(Message::of("number", &n)?).await?;
+    /// }
+    /// let evicted = &hub.stats().entries_evicted;
+    /// assert_eq!((evicted.by(EvictedBy::Messages), evicted.by(EvictedBy::Age)), (2, 0));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn by(&self, by: EvictedBy) -> u64 {
         self.0[by as usize].count()
     }
 
     /// How many there were, whatever evicted them.
+    ///
+    /// ```
+    /// use eric_sse::EvictedBy;
+    ///
+    /// # eric_testkit::example(async |hub, _news, _bob| {
+    /// let evicted = &hub.stats().entries_evicted;
+    /// let by_each: u64 = EvictedBy::ALL.into_iter().map(|by| evicted.by(by)).sum();
+    /// assert_eq!(evicted.count(), by_each);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn count(&self) -> u64 {
         self.0.iter().map(Counter::count).sum()
     }
@@ -64,8 +108,13 @@ impl Evictions {
 /// The counters of one hub.
 ///
 /// ```
-/// let hub = eric_sse::Hub::in_memory();
-/// assert_eq!(hub.stats().entries_published.count(), 0);
+/// # use eric_sse::Message;
+/// # eric_testkit::example(async |hub, news, _bob| {
+/// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+/// let stats = hub.stats();
+/// assert_eq!((stats.entries_published.count(), stats.entries_evicted.count()), (1, 0));
+/// # Ok(())
+/// # });
 /// ```
 #[derive(Debug, Default)]
 pub struct Stats {
