@@ -66,6 +66,23 @@ struct Samples {
 }
 
 /// One of the slowest messages.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use eric_sse::Message;
+/// use eric_sse::profile::Profile;
+/// use eric_testkit::ManualClock;
+///
+/// let clock = ManualClock::new();
+/// let profile = Profile::by(Arc::new(clock.clone()));
+/// for (kind, ms) in [("quick", 2), ("slow", 70), ("quick", 3)] {
+///     profile.measure(&Message::of(kind, &ms)?, || Ok::<(), ()>(clock.advance(Duration::from_millis(ms)))).unwrap();
+/// }
+/// let slowest = &profile.report().slowest[0];
+/// assert_eq!((slowest.kind.as_str(), slowest.took), ("slow", Duration::from_millis(70)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slow {
     /// How long its callback took.
@@ -94,11 +111,32 @@ impl Ord for Slow {
 
 impl Profile {
     /// Measures by the machine's clock.
+    ///
+    /// ```
+    /// use eric_sse::profile::Profile;
+    ///
+    /// assert_eq!(Profile::new().report().count, 0);
+    /// ```
     pub fn new() -> Self {
         Self::by(Arc::new(SystemClock))
     }
 
     /// Measures by `clock`.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use eric_sse::Message;
+    /// use eric_sse::profile::Profile;
+    /// use eric_testkit::ManualClock;
+    ///
+    /// let clock = ManualClock::new();
+    /// let profile = Profile::by(Arc::new(clock.clone()));
+    /// let wait = || Ok::<(), ()>(clock.advance(Duration::from_secs(2)));
+    /// profile.measure(&Message::of("job", &7)?, wait).unwrap();
+    /// assert_eq!(profile.report().busy, Duration::from_secs(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn by(clock: Arc<dyn Clock>) -> Self {
         let took = Histogram::new_with_max(LONGEST_NS, DIGITS).expect("the bounds are in order");
         let samples =
@@ -107,6 +145,24 @@ impl Profile {
     }
 
     /// The same listener, whose callback is measured.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use std::sync::Arc;
+    /// use eric_sse::listener::FnListener;
+    /// use eric_sse::profile::Profile;
+    ///
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// let profile = Arc::new(Profile::new());
+    /// let carol = profile.wrap(Arc::new(FnListener::new("carol".parse()?, |_| Ok(()))));
+    /// let carol = news.register_listener(carol).await?;
+    /// carol.start();
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// news.deliver_next(carol.id()).await?;
+    /// assert_eq!(profile.report().count, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn wrap(self: &Arc<Self>, listener: Arc<dyn Listener>) -> Arc<Profiled> {
         Arc::new(Profiled { profile: self.clone(), listener })
     }
@@ -138,6 +194,19 @@ impl Profile {
     }
 
     /// What was measured so far.
+    ///
+    /// ```
+    /// use eric_sse::Message;
+    /// use eric_sse::profile::Profile;
+    ///
+    /// let profile = Profile::new();
+    /// for text in ["12", "twelve"] {
+    ///     let _ = profile.measure(&Message::of("number", text)?, || text.parse::<u64>());
+    /// }
+    /// let report = profile.report();
+    /// assert_eq!((report.count, report.failed), (2, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn report(&self) -> Report {
         let samples = self.samples.lock();
         let part = |part: f64| Duration::from_nanos(samples.took.value_at_quantile(part));
@@ -203,6 +272,19 @@ impl Drop for Measure<'_> {
 }
 
 /// A listener whose callback is measured; see [`Profile::wrap`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use eric_sse::listener::FnListener;
+/// use eric_sse::profile::{Profile, Profiled};
+/// use eric_sse::{Listener as _, Message};
+///
+/// let profile = Arc::new(Profile::new());
+/// let bob: Arc<Profiled> = profile.wrap(Arc::new(FnListener::new("bob".parse()?, |_| Ok(()))));
+/// bob.on_message(&Message::of("headline", "Eric runs")?).unwrap();
+/// assert_eq!((bob.id().as_str(), profile.report().count), ("bob", 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Profiled {
     profile: Arc<Profile>,
     listener: Arc<dyn Listener>,
@@ -225,6 +307,25 @@ impl fmt::Debug for Profiled {
 }
 
 /// What a [`Profile`] measured. It prints as a table.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use eric_sse::Message;
+/// use eric_sse::profile::Profile;
+/// use eric_testkit::ManualClock;
+///
+/// let clock = ManualClock::new();
+/// let profile = Profile::by(Arc::new(clock.clone()));
+/// let message = Message::of("job", &7)?;
+/// for ms in 1..=100 {
+///     profile.measure(&message, || Ok::<(), ()>(clock.advance(Duration::from_millis(ms)))).unwrap();
+/// }
+/// let report = profile.report();
+/// assert_eq!((report.p50.as_millis(), report.p99.as_millis(), report.max.as_millis()), (50, 99, 100));
+/// assert!(report.to_string().starts_with("  messages   failed    elapsed       busy throughput"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -250,6 +351,24 @@ pub struct Report {
 
 impl Report {
     /// Messages a second, over `elapsed`; none where no time has passed.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use eric_sse::Message;
+    /// use eric_sse::profile::Profile;
+    /// use eric_testkit::ManualClock;
+    ///
+    /// let clock = ManualClock::new();
+    /// let profile = Profile::by(Arc::new(clock.clone()));
+    /// assert_eq!(profile.report().throughput(), None, "no time has passed");
+    /// for n in 0..100 {
+    ///     let work = || Ok::<(), ()>(clock.advance(Duration::from_millis(20)));
+    ///     profile.measure(&Message::of("job", &n)?, work).unwrap();
+    /// }
+    /// assert_eq!(profile.report().throughput(), Some(50.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn throughput(&self) -> Option<f64> {
         (!self.elapsed.is_zero()).then(|| self.count as f64 / self.elapsed.as_secs_f64())
     }

@@ -29,16 +29,26 @@ use crate::message::Message;
 use crate::persist::Recipe;
 
 /// What a queue answers.
+///
+/// ```
+/// use eric_sse::queue::QueueResult;
+///
+/// // Whatever the broker says is kept as it is.
+/// let push = || -> QueueResult<()> { Err("the broker is away".into()) };
+/// assert_eq!(push().unwrap_err().to_string(), "the broker is away");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type QueueResult<T> = std::result::Result<T, CallbackError>;
 
 /// A queue of the user's own, first in, first out. The seam to users' brokers, tables and files.
 ///
 /// ```
+/// use std::sync::Mutex;
 /// use eric_sse::log::BoxFuture;
 /// use eric_sse::queue::{Queue, QueueResult};
 /// use eric_sse::{Message, Position};
-/// use std::sync::Mutex;
 ///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// /// A stack of papers, whose bottom one is next.
 /// #[derive(Default)]
 /// struct Papers(Mutex<Vec<Message>>);
@@ -57,13 +67,51 @@ pub type QueueResult<T> = std::result::Result<T, CallbackError>;
 ///         Box::pin(std::future::ready(Ok(next)))
 ///     }
 /// }
-/// # assert_eq!(Papers::default().id(), "papers");
+///
+/// let papers = Papers::default();
+/// papers.push(eric_sse::Hub::in_memory().tail(), Message::of("paper", "A4")?).await.unwrap();
+/// assert_eq!(papers.pop().await.unwrap().unwrap().kind().as_str(), "paper");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
 /// ```
 pub trait Queue: Send + Sync {
     /// Its id; always the same.
+    ///
+    /// ```
+    /// use eric_sse::queue::{MemoryQueue, Queue as _};
+    ///
+    /// assert_eq!(MemoryQueue::new("inbox", 100).id(), "inbox");
+    /// ```
     fn id(&self) -> &str;
 
     /// How it is made again after a restart, if it can be; as [`Listener::recipe`].
+    ///
+    /// ```
+    /// # use eric_sse::{Message, Position, log::BoxFuture, queue::QueueResult};
+    /// use eric_sse::persist::Recipe;
+    /// use eric_sse::queue::Queue;
+    ///
+    /// /// A table of a database; its name is all that is needed to find it again.
+    /// struct Table(String);
+    ///
+    /// impl Queue for Table {
+    ///     fn id(&self) -> &str {
+    ///         &self.0
+    ///     }
+    ///     fn recipe(&self) -> Option<Recipe> {
+    ///         Some(Recipe { parameters: self.0.as_str().into(), ..Recipe::of("table") })
+    ///     }
+    ///     // …
+    /// #     fn push(&self, _: Position, _: Message) -> BoxFuture<'_, QueueResult<()>> {
+    /// #         unreachable!()
+    /// #     }
+    /// #     fn pop(&self) -> BoxFuture<'_, QueueResult<Option<Message>>> {
+    /// #         unreachable!()
+    /// #     }
+    /// }
+    ///
+    /// assert_eq!(Table("inbox".into()).recipe().unwrap().kind, "table");
+    /// ```
     fn recipe(&self) -> Option<Recipe> {
         None
     }
@@ -73,12 +121,42 @@ pub trait Queue: Send + Sync {
     ///
     /// # Errors
     /// Nothing was appended; the same message comes again.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::queue::{MemoryQueue, Queue as _};
+    ///
+    /// # eric_testkit::example(async |hub, _news, _bob| {
+    /// let queue = MemoryQueue::new("inbox", 1);
+    /// let message = Message::of("headline", "Eric runs")?;
+    /// assert!(queue.push(hub.tail(), message.clone()).await.is_ok());
+    /// assert!(queue.push(hub.tail(), message).await.is_err(), "it is full");
+    /// assert_eq!(queue.len(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     fn push(&self, position: Position, message: Message) -> BoxFuture<'_, QueueResult<()>>;
 
     /// Takes the first message; none where there is none.
     ///
     /// # Errors
     /// Nothing was taken.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::queue::{MemoryQueue, Queue as _};
+    ///
+    /// # eric_testkit::example(async |hub, _news, _bob| {
+    /// let queue = MemoryQueue::new("inbox", 100);
+    /// for n in 0..2 {
+    ///     queue.push(hub.tail(), Message::of("number", &n)?).await.unwrap();
+    /// }
+    /// assert_eq!(queue.pop().await.unwrap().unwrap().payload().as_json(), "0");
+    /// assert_eq!(queue.pop().await.unwrap().unwrap().payload().as_json(), "1");
+    /// assert!(queue.pop().await.unwrap().is_none());
+    /// # Ok(())
+    /// # });
+    /// ```
     fn pop(&self) -> BoxFuture<'_, QueueResult<Option<Message>>>;
 }
 
@@ -99,16 +177,47 @@ pub struct MemoryQueue {
 
 impl MemoryQueue {
     /// An empty queue.
+    ///
+    /// ```
+    /// use eric_sse::queue::MemoryQueue;
+    ///
+    /// assert!(MemoryQueue::new("inbox", 100).is_empty());
+    /// ```
     pub fn new(id: impl Into<Box<str>>, room: usize) -> Self {
         Self { id: id.into(), room, messages: Mutex::default() }
     }
 
     /// Messages in it.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::queue::{MemoryQueue, Queue as _};
+    ///
+    /// # eric_testkit::example(async |hub, _news, _bob| {
+    /// let queue = MemoryQueue::new("inbox", 100);
+    /// queue.push(hub.tail(), Message::of("headline", "Eric runs")?).await.unwrap();
+    /// assert_eq!(queue.len(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn len(&self) -> usize {
         self.messages.lock().len()
     }
 
     /// Whether there is none in it.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::queue::{MemoryQueue, Queue as _};
+    ///
+    /// # eric_testkit::example(async |hub, _news, _bob| {
+    /// let queue = MemoryQueue::new("inbox", 100);
+    /// queue.push(hub.tail(), Message::of("headline", "Eric runs")?).await.unwrap();
+    /// queue.pop().await.unwrap();
+    /// assert!(queue.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -175,6 +284,31 @@ pub struct Pump {
 }
 
 /// What became of a pump's messages.
+///
+/// ```
+/// # use eric_sse::Message;
+/// use std::sync::Arc;
+/// use eric_sse::listener::FnListener;
+/// use eric_sse::queue::{MemoryQueue, Pump};
+///
+/// # eric_testkit::example(async |_hub, news, _bob| {
+/// // There is no room for anything.
+/// let full = Arc::new(MemoryQueue::new("inbox", 0));
+/// let pump = Pump::connect(&news, Arc::new(FnListener::new("carol".parse()?, |_| Ok(()))), full).await?;
+/// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+///
+/// let stalled = async {
+///     while pump.status().stalled.is_none() {
+///         tokio::task::yield_now().await;
+///     }
+///     pump.status()
+/// };
+/// let status = tokio::select!(status = stalled => status, _ = pump.run() => unreachable!());
+/// assert_eq!((status.pushed, status.failed), (0, 1));
+/// assert_eq!(status.stalled.as_deref(), Some("queue id=inbox is full: it has room for 0"));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct PumpStatus {
@@ -197,6 +331,19 @@ impl Pump {
     ///
     /// # Cancel safety
     /// If dropped, no listener is added.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use eric_sse::listener::FnListener;
+    /// use eric_sse::queue::{MemoryQueue, Pump};
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let carol = Arc::new(FnListener::new("carol".parse()?, |_| Ok(())));
+    /// let pump = Pump::connect(&news, carol, Arc::new(MemoryQueue::new("inbox", 100))).await?;
+    /// assert_eq!(news.listener_ids(), [bob.id().clone(), pump.connection().id().clone()]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn connect(
         channel: &Channel,
         listener: Arc<dyn Listener>,
@@ -210,6 +357,26 @@ impl Pump {
     ///
     /// # Errors
     /// [`ErrorKind::UnknownListener`]; [`ErrorKind::Conflict`] where it has no callback or no queue of its own.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use eric_sse::ErrorKind;
+    /// use eric_sse::listener::FnListener;
+    /// use eric_sse::queue::{MemoryQueue, Pump};
+    ///
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// let carol = Arc::new(FnListener::new("carol".parse()?, |_| Ok(())));
+    /// drop(Pump::connect(&news, carol, Arc::new(MemoryQueue::new("inbox", 100))).await?);
+    ///
+    /// // After a restart just the same: the kinds of both have made them again.
+    /// let pump = Pump::resume(&news, &"carol".parse()?)?;
+    /// assert_eq!(pump.queue().id(), "inbox");
+    ///
+    /// let error = Pump::resume(&news, bob.id()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Conflict, "bob's queue is the hub's alone");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn resume(channel: &Channel, id: &ListenerId) -> Result<Self> {
         let connection = channel.listener(id)?;
         let (Some(listener), Some(queue)) = (connection.listener(), connection.member.queue()) else {
@@ -220,16 +387,55 @@ impl Pump {
     }
 
     /// The listener on its channel.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # use std::sync::Arc;
+    /// # use eric_sse::listener::FnListener;
+    /// # use eric_sse::queue::{MemoryQueue, Pump};
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// # let carol = Arc::new(FnListener::new("carol".parse()?, |_| Ok(())));
+    /// # let pump = Pump::connect(&news, carol, Arc::new(MemoryQueue::new("inbox", 100))).await?;
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// assert_eq!(pump.connection().info().await?.backlog, 1, "it was not pushed yet");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
     /// Its queue.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::listener::FnListener;
+    /// # use eric_sse::queue::{MemoryQueue, Pump};
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// # let carol = Arc::new(FnListener::new("carol".parse()?, |_| Ok(())));
+    /// # let pump = Pump::connect(&news, carol, Arc::new(MemoryQueue::new("inbox", 100))).await?;
+    /// assert_eq!(pump.queue().id(), "inbox");
+    /// assert!(pump.queue().pop().await.unwrap().is_none());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn queue(&self) -> &Arc<dyn Queue> {
         &self.queue
     }
 
     /// What became of its messages so far.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::listener::FnListener;
+    /// # use eric_sse::queue::{MemoryQueue, Pump, PumpStatus};
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// # let carol = Arc::new(FnListener::new("carol".parse()?, |_| Ok(())));
+    /// # let pump = Pump::connect(&news, carol, Arc::new(MemoryQueue::new("inbox", 100))).await?;
+    /// assert_eq!(pump.status(), PumpStatus::default(), "nothing happened yet");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn status(&self) -> PumpStatus {
         self.status.lock().clone()
     }
@@ -242,6 +448,31 @@ impl Pump {
     ///
     /// # Cancel safety
     /// A message whose push was under way comes again when it runs again.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use std::sync::Arc;
+    /// use eric_sse::End;
+    /// use eric_sse::listener::FnListener;
+    /// use eric_sse::queue::{MemoryQueue, Pump};
+    ///
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// let inbox = Arc::new(MemoryQueue::new("inbox", 100));
+    /// let carol = Arc::new(FnListener::new("carol".parse()?, |_| Ok(())));
+    /// let pump = Pump::connect(&news, carol, inbox.clone()).await?;
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    ///
+    /// let stop = async {
+    ///     while inbox.is_empty() {
+    ///         tokio::task::yield_now().await;
+    ///     }
+    ///     pump.connection().stop();
+    /// };
+    /// let (end, ()) = tokio::join!(pump.run(), stop);
+    /// assert_eq!((end?, pump.status().pushed), (End::Stopped, 1));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn run(&self) -> Result<End> {
         let options = Subscribe { ack: Ack::Auto, conflict: Conflict::Replace, ..Subscribe::default() };
         let mut subscription = self.connection.channel.subscribe(self.connection.id(), options).await?;
@@ -319,6 +550,24 @@ impl Pump {
     ///
     /// # Cancel safety
     /// As [`Queue::pop`].
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use std::sync::Arc;
+    /// use eric_sse::listener::FnListener;
+    /// use eric_sse::queue::{MemoryQueue, Pump};
+    ///
+    /// # eric_testkit::example(async |hub, news, _bob| {
+    /// let picky = Arc::new(FnListener::new("picky".parse()?, |_| Err("not today".into())));
+    /// let pump = Pump::connect(&news, picky, Arc::new(MemoryQueue::new("inbox", 100))).await?;
+    /// pump.queue().push(hub.tail(), Message::of("headline", "Eric runs")?).await.unwrap();
+    ///
+    /// let (message, result) = pump.deliver_next().await.unwrap().expect("one is in the queue");
+    /// assert_eq!((message.kind().as_str(), result.unwrap_err().to_string()), ("headline", "not today".into()));
+    /// assert!(pump.deliver_next().await.unwrap().is_none(), "what failed does not come again");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn deliver_next(&self) -> QueueResult<Option<(Message, QueueResult<()>)>> {
         let Some(message) = self.queue.pop().await? else { return Ok(None) };
         let run = AssertUnwindSafe(|| self.listener.on_message(&message));

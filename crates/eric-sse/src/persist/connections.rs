@@ -11,6 +11,18 @@ use crate::lane::Lane;
 use crate::log::Ticket;
 
 /// A connection that is remembered: a listener, and its queue where that is one of the user's own.
+///
+/// ```
+/// use eric_sse::lane::Lane;
+/// use eric_sse::persist::{ConnectionRecord, ListenerRecord, QueueRecord, Recipe, Seat};
+///
+/// let seat = Seat { channel: Lane::new(7), lane: Lane::new(9) };
+/// let bob = ListenerRecord { id: "bob".parse()?, seat, is_generated: false, seen_ms: 0, recipe: None };
+/// let spool = QueueRecord { seat, recipe: Recipe::of("spool") };
+/// let connection = ConnectionRecord { listener: bob, queue: Some(spool) };
+/// assert_eq!(connection.queue.unwrap().seat, connection.listener.seat);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConnectionRecord {
     /// Who listens.
@@ -56,6 +68,18 @@ pub struct ConnectionRepository {
 
 impl ConnectionRepository {
     /// The connections in `kv`.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use eric_sse::lane::Lane;
+    /// use eric_sse::persist::{ConnectionRepository, MemoryKv};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let connections = ConnectionRepository::new(Arc::new(MemoryKv::default()));
+    /// assert!(connections.load_of(Lane::new(7)).await?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn new(kv: Arc<dyn KvStore>) -> Self {
         Self { listeners: ListenerRepository::new(kv.clone()), queues: QueueRepository::new(kv) }
     }
@@ -67,6 +91,23 @@ impl ConnectionRepository {
     ///
     /// # Cancel safety
     /// If dropped, it may be remembered or not.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::lane::Lane;
+    /// # use eric_sse::persist::{ConnectionRecord, ConnectionRepository, ListenerRecord, MemoryKv, Seat};
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let connections = ConnectionRepository::new(Arc::new(MemoryKv::default()));
+    /// let seat = Seat { channel: Lane::new(7), lane: Lane::new(9) };
+    /// let bob = ListenerRecord { id: "bob".parse()?, seat, is_generated: false, seen_ms: 0, recipe: None };
+    /// let mut connection = ConnectionRecord { listener: bob, queue: None };
+    /// connections.persist(&connection).await?;
+    /// connection.listener.seen_ms = 1_795_399_738_871;
+    /// connections.persist(&connection).await?;
+    /// assert_eq!(connections.load_of(seat.channel).await?, [connection], "the later one");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn persist(&self, connection: &ConnectionRecord) -> Result<()> {
         if let Some(queue) = &connection.queue {
             self.queues.persist(queue).await?;
@@ -78,6 +119,22 @@ impl ConnectionRepository {
     ///
     /// # Errors
     /// As [`KvStore::delete`]; the connection is still there then.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::lane::Lane;
+    /// # use eric_sse::persist::{ConnectionRecord, ConnectionRepository, ListenerRecord, MemoryKv, Seat};
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let connections = ConnectionRepository::new(Arc::new(MemoryKv::default()));
+    /// # let seat = Seat { channel: Lane::new(7), lane: Lane::new(9) };
+    /// # let bob = ListenerRecord { id: "bob".parse()?, seat, is_generated: false, seen_ms: 0, recipe: None };
+    /// # connections.persist(&ConnectionRecord { listener: bob, queue: None }).await?;
+    /// connections.delete(seat).await?;
+    /// connections.delete(seat).await?;
+    /// assert_eq!(connections.load_one(seat).await?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn delete(&self, seat: Seat) -> Ticket<()> {
         let listener = self.listeners.delete(seat);
         // Ordered after it. One that stays is nobody's.
@@ -92,6 +149,21 @@ impl ConnectionRepository {
     ///
     /// # Cancel safety
     /// Nothing changes.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::lane::Lane;
+    /// # use eric_sse::persist::{ConnectionRecord, ConnectionRepository, ListenerRecord, MemoryKv, Seat};
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let connections = ConnectionRepository::new(Arc::new(MemoryKv::default()));
+    /// # let seat = Seat { channel: Lane::new(7), lane: Lane::new(9) };
+    /// # let bob = ListenerRecord { id: "bob".parse()?, seat, is_generated: false, seen_ms: 0, recipe: None };
+    /// # connections.persist(&ConnectionRecord { listener: bob, queue: None }).await?;
+    /// let bob = connections.load_one(seat).await?.expect("he is remembered");
+    /// assert_eq!(bob.listener.id.as_str(), "bob");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn load_one(&self, seat: Seat) -> Result<Option<ConnectionRecord>> {
         let Some(listener) = self.listeners.load_one(seat).await? else { return Ok(None) };
         Ok(Some(ConnectionRecord { listener, queue: self.queues.load_one(seat).await? }))
@@ -104,6 +176,23 @@ impl ConnectionRepository {
     ///
     /// # Cancel safety
     /// Nothing changes.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::lane::Lane;
+    /// # use eric_sse::persist::{ConnectionRecord, ConnectionRepository, ListenerRecord, MemoryKv, Seat};
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let connections = ConnectionRepository::new(Arc::new(MemoryKv::default()));
+    /// for (channel, lane, id) in [(7, 12, "carol"), (7, 9, "bob"), (8, 10, "alice")] {
+    ///     let seat = Seat { channel: Lane::new(channel), lane: Lane::new(lane) };
+    ///     let listener = ListenerRecord { id: id.parse()?, seat, is_generated: false, seen_ms: 0, recipe: None };
+    ///     connections.persist(&ConnectionRecord { listener, queue: None }).await?;
+    /// }
+    /// let found = connections.load_of(Lane::new(7)).await?;
+    /// assert!(found.iter().map(|connection| connection.listener.id.as_str()).eq(["bob", "carol"]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn load_of(&self, channel: Lane) -> Result<Vec<ConnectionRecord>> {
         let mut connections = Vec::new();
         self.load(&Seat::prefix(channel), |connection| connections.push(connection)).await?;
@@ -118,6 +207,26 @@ impl ConnectionRepository {
     ///
     /// # Cancel safety
     /// Nothing changes.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use eric_sse::lane::Lane;
+    /// use eric_sse::persist::{ConnectionRepository, MemoryKv, QueueRecord, Recipe, Seat};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let connections = ConnectionRepository::new(Arc::new(MemoryKv::default()));
+    ///
+    /// // A crash left a queue whose listener was not written any more.
+    /// let seat = Seat { channel: Lane::new(7), lane: Lane::new(9) };
+    /// let spool = QueueRecord { seat, recipe: Recipe::of("spool") };
+    /// connections.queues.persist(&spool).await?;
+    ///
+    /// let mut found = Vec::new();
+    /// let nobodys = connections.load_all(|connection| found.push(connection)).await?;
+    /// assert_eq!((found.len(), nobodys), (0, vec![spool]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn load_all(&self, take: impl FnMut(ConnectionRecord)) -> Result<Vec<QueueRecord>> {
         self.load("", take).await
     }

@@ -75,6 +75,19 @@ pub(crate) struct Made {
 
 impl Kinds {
     /// Listeners of this kind are made by `make`, from their id and recipe.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use eric_sse::listener::FnListener;
+    /// use eric_sse::persist::Kinds;
+    ///
+    /// let kinds = Kinds::default().listener("greeter", |id, recipe| {
+    ///     let word = recipe.parameters.as_str().ok_or("its word is no text")?.to_owned();
+    ///     Ok(Arc::new(FnListener::new(id.clone(), move |message| Ok(println!("{word}, {}", message.kind())))))
+    /// });
+    /// assert!(format!("{kinds:?}").contains("greeter"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn listener(
         mut self,
         kind: impl Into<Box<str>>,
@@ -85,6 +98,24 @@ impl Kinds {
     }
 
     /// Queues of this kind are made by `make`, from their listener's id and their recipe.
+    ///
+    /// ```
+    /// # use eric_sse::{Hub, SystemClock, engine::memory::MemoryEngine};
+    /// use std::sync::Arc;
+    /// use eric_sse::persist::{Kinds, MemoryKv};
+    /// use eric_sse::queue::MemoryQueue;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let kinds = Kinds::default().queue("inbox", |id, recipe| {
+    ///     let room = recipe.parameters.as_u64().ok_or("its room is no number")?;
+    ///     Ok(Arc::new(MemoryQueue::new(id.as_str(), usize::try_from(room)?)))
+    /// });
+    /// # let engine = Arc::new(MemoryEngine::new(Arc::new(SystemClock)));
+    /// let hub = Hub::builder(engine).kinds(kinds).restore(Arc::new(MemoryKv::default())).await?;
+    /// assert_eq!(hub.restored().listeners, 0, "there were none yet");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn queue(
         mut self,
         kind: impl Into<Box<str>>,

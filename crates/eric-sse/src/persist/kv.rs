@@ -20,13 +20,86 @@ use crate::log::{BoxFuture, Ticket};
 /// open. Where a change fails nothing has changed; where the store cannot tell, it fails from then on.
 ///
 /// The contract is checked by `eric-testkit`'s `kv_suite`.
+///
+/// ```
+/// use bytes::Bytes;
+/// use eric_sse::Result;
+/// use eric_sse::log::{BoxFuture, Ticket};
+/// use eric_sse::persist::{KvStore, MemoryKv};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// /// A part of a store, so that several hubs may share it.
+/// #[derive(Debug)]
+/// struct Part<'a>(&'a MemoryKv, &'a str);
+///
+/// impl KvStore for Part<'_> {
+///     fn fetch_one(&self, key: &str) -> BoxFuture<'_, Result<Option<Bytes>>> {
+///         self.0.fetch_one(&format!("{}{key}", self.1))
+///     }
+///     fn fetch_by_prefix(
+///         &self,
+///         prefix: &str,
+///         after: Option<&str>,
+///         limit: usize,
+///     ) -> BoxFuture<'_, Result<Vec<(String, Bytes)>>> {
+///         let after = after.map(|after| format!("{}{after}", self.1));
+///         let page = self.0.fetch_by_prefix(&format!("{}{prefix}", self.1), after.as_deref(), limit);
+///         Box::pin(async move {
+///             let pairs = page.await?.into_iter();
+///             Ok(pairs.map(|(key, value)| (key[self.1.len()..].to_owned(), value)).collect())
+///         })
+///     }
+///     fn upsert(&self, key: &str, value: Bytes) -> Ticket<()> {
+///         self.0.upsert(&format!("{}{key}", self.1), value)
+///     }
+///     fn delete(&self, key: &str) -> Ticket<()> {
+///         self.0.delete(&format!("{}{key}", self.1))
+///     }
+/// }
+///
+/// let all = MemoryKv::default();
+/// let (one, other) = (Part(&all, "one/"), Part(&all, "other/"));
+/// one.upsert("channel/1", "{}".into()).await?;
+/// assert_eq!(one.fetch_all(None, 10).await?, [("channel/1".to_owned(), "{}".into())]);
+/// assert!(other.fetch_all(None, 10).await?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub trait KvStore: fmt::Debug + Send + Sync {
     /// The value of `key`; none where there is none.
+    ///
+    /// ```
+    /// use eric_sse::persist::{KvStore as _, MemoryKv};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let kv = MemoryKv::default();
+    /// kv.upsert("channel/1", "{}".into()).await?;
+    /// assert_eq!(kv.fetch_one("channel/1").await?.as_deref(), Some(&b"{}"[..]));
+    /// assert_eq!(kv.fetch_one("channel/2").await?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     fn fetch_one(&self, key: &str) -> BoxFuture<'_, Result<Option<Bytes>>>;
 
     /// The first keys, in the order of their bytes, that begin with `prefix` and come after `after`, with their
     /// values; at most `limit`. It may be fewer, to bound what is in memory: only an empty page says that there are
     /// no more. `after` need not be a key that is there.
+    ///
+    /// ```
+    /// use eric_sse::persist::{KvStore as _, MemoryKv};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let kv = MemoryKv::default();
+    /// for key in ["channel/1", "channel/2", "channel/3", "listener/1"] {
+    ///     kv.upsert(key, "{}".into()).await?;
+    /// }
+    /// let page = kv.fetch_by_prefix("channel/", None, 2).await?;
+    /// let (last, _) = page.last().expect("there are some");
+    /// let rest = kv.fetch_by_prefix("channel/", Some(last), 2).await?;
+    /// assert_eq!((page.len(), rest.len(), &*rest[0].0), (2, 1, "channel/3"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     fn fetch_by_prefix(
         &self,
         prefix: &str,
@@ -35,6 +108,19 @@ pub trait KvStore: fmt::Debug + Send + Sync {
     ) -> BoxFuture<'_, Result<Vec<(String, Bytes)>>>;
 
     /// [`KvStore::fetch_by_prefix`] of all keys.
+    ///
+    /// ```
+    /// use eric_sse::persist::{KvStore as _, MemoryKv};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let kv = MemoryKv::default();
+    /// kv.upsert("listener/1", "{}".into()).await?;
+    /// kv.upsert("channel/1", "{}".into()).await?;
+    /// let (keys, _): (Vec<_>, Vec<_>) = kv.fetch_all(None, 100).await?.into_iter().unzip();
+    /// assert_eq!(keys, ["channel/1", "listener/1"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     fn fetch_all(&self, after: Option<&str>, limit: usize) -> BoxFuture<'_, Result<Vec<(String, Bytes)>>> {
         self.fetch_by_prefix("", after, limit)
     }
@@ -43,9 +129,36 @@ pub trait KvStore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`check`], and [`ErrorKind::Unavailable`], [`ErrorKind::NoSpace`].
+    ///
+    /// ```
+    /// use eric_sse::persist::{KvStore as _, MemoryKv};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let kv = MemoryKv::default();
+    /// // In the order of their calls, whichever is waited for first.
+    /// let (first, second) = (kv.upsert("channel/1", "1".into()), kv.upsert("channel/1", "2".into()));
+    /// second.await?;
+    /// first.await?;
+    /// assert_eq!(kv.fetch_one("channel/1").await?.as_deref(), Some(&b"2"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     fn upsert(&self, key: &str, value: Bytes) -> Ticket<()>;
 
     /// Removes `key`; where it is not there nothing happens, and nothing is wrong.
+    ///
+    /// ```
+    /// use eric_sse::persist::{KvStore as _, MemoryKv};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let kv = MemoryKv::default();
+    /// kv.upsert("channel/1", "{}".into()).await?;
+    /// kv.delete("channel/1").await?;
+    /// assert!(kv.delete("channel/1").await.is_ok(), "nothing is wrong");
+    /// assert_eq!(kv.fetch_one("channel/1").await?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     fn delete(&self, key: &str) -> Ticket<()>;
 }
 

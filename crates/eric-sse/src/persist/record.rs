@@ -24,6 +24,19 @@ use crate::lane::Lane;
 pub(crate) const VERSION: u32 = 1;
 
 /// What is remembered of a channel.
+///
+/// ```
+/// use eric_sse::ChannelSettings;
+/// use eric_sse::lane::Lane;
+/// use eric_sse::persist::{ChannelRecord, Record as _};
+///
+/// let settings = ChannelSettings::default();
+/// let orders = ChannelRecord { id: "orders".parse()?, lane: Lane::new(7), settings };
+/// let (key, value) = orders.encode();
+/// assert_eq!(key, "channel/00000000000000000007");
+/// assert!(value.starts_with(br#"{"version":1,"id":"orders","lane":7,"settings":{"retry_ms":3000,"#));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelRecord {
     /// Its id.
@@ -35,6 +48,15 @@ pub struct ChannelRecord {
 }
 
 /// Where a listener is: its channel's lane and its own.
+///
+/// ```
+/// use eric_sse::lane::Lane;
+/// use eric_sse::persist::{ListenerRecord, Record as _, Seat};
+///
+/// let bob = Seat { channel: Lane::new(7), lane: Lane::new(9) };
+/// let carol = Seat { channel: Lane::new(7), lane: Lane::new(10) };
+/// assert!(bob < carol && ListenerRecord::key(bob) < ListenerRecord::key(carol));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seat {
     /// The channel's lane.
@@ -55,6 +77,18 @@ impl Seat {
 }
 
 /// What is remembered of a listener.
+///
+/// ```
+/// use eric_sse::lane::Lane;
+/// use eric_sse::persist::{ListenerRecord, Record as _, Seat};
+///
+/// let seat = Seat { channel: Lane::new(7), lane: Lane::new(9) };
+/// let bob = ListenerRecord { id: "bob".parse()?, seat, is_generated: false, seen_ms: 12, recipe: None };
+/// let (key, value) = bob.encode();
+/// assert_eq!(key, "listener/00000000000000000007/00000000000000000009");
+/// assert_eq!(ListenerRecord::decode(&key, &value)?, bob);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListenerRecord {
     /// Its id.
@@ -71,6 +105,18 @@ pub struct ListenerRecord {
 }
 
 /// What is remembered of a queue of the user's own.
+///
+/// ```
+/// use eric_sse::lane::Lane;
+/// use eric_sse::persist::{QueueRecord, Recipe, Record as _, Seat};
+///
+/// let seat = Seat { channel: Lane::new(7), lane: Lane::new(9) };
+/// let spool = QueueRecord { seat, recipe: Recipe::of("spool") };
+/// let (key, value) = spool.encode();
+/// assert_eq!(key, "queue/00000000000000000007/00000000000000000009");
+/// assert_eq!(QueueRecord::decode(&key, &value)?.recipe.kind, "spool");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueueRecord {
     /// Its listener's lanes, under which it is found.
@@ -100,6 +146,13 @@ pub struct Recipe {
 
 impl Recipe {
     /// That of a kind which needs to know nothing more.
+    ///
+    /// ```
+    /// use eric_sse::persist::Recipe;
+    ///
+    /// let silent = Recipe::of("silent");
+    /// assert!(silent.parameters.is_null() && silent.values.is_null());
+    /// ```
     pub fn of(kind: impl Into<String>) -> Self {
         Self { kind: kind.into(), parameters: Value::Null, values: Value::Null }
     }

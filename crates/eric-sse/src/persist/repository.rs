@@ -12,10 +12,62 @@ use crate::error::Result;
 use crate::log::Ticket;
 
 /// The channels that are remembered, each at its lane.
+///
+/// ```
+/// # use eric_sse::{ChannelSettings, Hub, SystemClock, engine::memory::MemoryEngine};
+/// use std::sync::Arc;
+/// use eric_sse::persist::{ChannelRepository, MemoryKv};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # let engine = Arc::new(MemoryEngine::new(Arc::new(SystemClock)));
+/// let records = Arc::new(MemoryKv::default());
+/// let hub = Hub::builder(engine).restore(records.clone()).await?;
+/// hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
+///
+/// let mut ids = Vec::new();
+/// ChannelRepository::new(records).load_all(|channel| ids.push(channel.id)).await?;
+/// assert_eq!(ids, hub.channels().ids());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub type ChannelRepository = Repository<ChannelRecord>;
 /// The listeners that are remembered, each at its channel's lane and its own.
+///
+/// ```
+/// # use eric_sse::{ChannelSettings, Hub, SystemClock, engine::memory::MemoryEngine};
+/// use std::sync::Arc;
+/// use eric_sse::persist::{ListenerRepository, MemoryKv};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # let engine = Arc::new(MemoryEngine::new(Arc::new(SystemClock)));
+/// let records = Arc::new(MemoryKv::default());
+/// let hub = Hub::builder(engine).restore(records.clone()).await?;
+/// let news = hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
+/// news.add_listener().await?;
+///
+/// let mut made_up = 0;
+/// let count = |listener: eric_sse::persist::ListenerRecord| made_up += u64::from(listener.is_generated);
+/// ListenerRepository::new(records).load_all(count).await?;
+/// assert_eq!(made_up, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub type ListenerRepository = Repository<ListenerRecord>;
 /// The queues of the users' own that are remembered, each at its listener's place.
+///
+/// ```
+/// use std::sync::Arc;
+/// use eric_sse::lane::Lane;
+/// use eric_sse::persist::{MemoryKv, QueueRecord, QueueRepository, Recipe, Seat};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let queues = QueueRepository::new(Arc::new(MemoryKv::default()));
+/// let seat = Seat { channel: Lane::new(7), lane: Lane::new(9) };
+/// queues.persist(&QueueRecord { seat, recipe: Recipe::of("spool") }).await?;
+/// assert_eq!(queues.load_one(seat).await?.unwrap().recipe, Recipe::of("spool"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub type QueueRepository = Repository<QueueRecord>;
 
 /// Something that is remembered. A record of the user's own may live in the same store, below a prefix of its own.
@@ -64,15 +116,41 @@ pub trait Record: Sized {
     type Place;
 
     /// The key of what is remembered at `place`; the order of keys is that in which all are loaded.
+    ///
+    /// ```
+    /// use eric_sse::lane::Lane;
+    /// use eric_sse::persist::{ChannelRecord, Record as _};
+    ///
+    /// assert!(ChannelRecord::key(Lane::new(9)) < ChannelRecord::key(Lane::new(10)), "digits are filled up");
+    /// ```
     fn key(place: Self::Place) -> String;
 
     /// Its key and its value.
+    ///
+    /// ```
+    /// use eric_sse::lane::Lane;
+    /// use eric_sse::persist::{QueueRecord, Recipe, Record as _, Seat};
+    ///
+    /// let seat = Seat { channel: Lane::new(7), lane: Lane::new(9) };
+    /// let (key, value) = QueueRecord { seat, recipe: Recipe::of("spool") }.encode();
+    /// assert_eq!(key, QueueRecord::key(seat));
+    /// assert!(value.starts_with(br#"{"version":1,"channel":7,"lane":9,"recipe":{"kind":"spool","#));
+    /// ```
     fn encode(&self) -> (String, Bytes);
 
     /// The record that `encode` made of.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`](crate::ErrorKind) that names the key.
+    ///
+    /// ```
+    /// use eric_sse::ErrorKind;
+    /// use eric_sse::persist::{ChannelRecord, Record as _};
+    ///
+    /// let error = ChannelRecord::decode("channel/00000000000000000007", b"{").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Corrupt);
+    /// assert!(error.to_string().starts_with("record key=channel/00000000000000000007 cannot be read"));
+    /// ```
     fn decode(key: &str, value: &[u8]) -> Result<Self>;
 }
 
@@ -100,6 +178,18 @@ pub struct Repository<R> {
 
 impl<R: Record> Repository<R> {
     /// The records of this kind in `kv`.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use eric_sse::lane::Lane;
+    /// use eric_sse::persist::{ChannelRecord, MemoryKv, Repository};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let channels = Repository::<ChannelRecord>::new(Arc::new(MemoryKv::default()));
+    /// assert_eq!(channels.load_one(Lane::new(7)).await?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn new(kv: Arc<dyn KvStore>) -> Self {
         Self { kv, kind: PhantomData }
     }
@@ -108,6 +198,21 @@ impl<R: Record> Repository<R> {
     ///
     /// # Errors
     /// As [`KvStore::upsert`]; nothing has changed then.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::lane::Lane;
+    /// # use eric_sse::persist::{ChannelRecord, ChannelRepository, MemoryKv};
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let channels = ChannelRepository::new(Arc::new(MemoryKv::default()));
+    /// let mut news = ChannelRecord { id: "news".parse()?, lane: Lane::new(7), settings: Default::default() };
+    /// channels.persist(&news).await?;
+    /// news.settings.history = 0;
+    /// channels.persist(&news).await?;
+    /// assert_eq!(channels.load_one(news.lane).await?, Some(news));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn persist(&self, record: &R) -> Ticket<()> {
         let (key, value) = record.encode();
         self.kv.upsert(&key, value)
@@ -117,6 +222,20 @@ impl<R: Record> Repository<R> {
     ///
     /// # Errors
     /// As [`KvStore::delete`]; nothing has changed then.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::lane::Lane;
+    /// # use eric_sse::persist::{ChannelRecord, ChannelRepository, MemoryKv};
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let channels = ChannelRepository::new(Arc::new(MemoryKv::default()));
+    /// # let news = ChannelRecord { id: "news".parse()?, lane: Lane::new(7), settings: Default::default() };
+    /// channels.persist(&news).await?;
+    /// channels.delete(news.lane).await?;
+    /// assert_eq!(channels.load_one(news.lane).await?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn delete(&self, place: R::Place) -> Ticket<()> {
         self.kv.delete(&R::key(place))
     }
@@ -128,6 +247,24 @@ impl<R: Record> Repository<R> {
     ///
     /// # Cancel safety
     /// Nothing changes.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::lane::Lane;
+    /// # use eric_sse::persist::{ChannelRecord, ChannelRepository, MemoryKv};
+    /// use eric_sse::ErrorKind;
+    /// use eric_sse::persist::{KvStore as _, Record as _};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let kv = Arc::new(MemoryKv::default());
+    /// # let channels = ChannelRepository::new(kv.clone());
+    /// assert_eq!(channels.load_one(Lane::new(7)).await?, None);
+    ///
+    /// kv.upsert(&ChannelRecord::key(Lane::new(7)), "no record".into()).await?;
+    /// assert_eq!(channels.load_one(Lane::new(7)).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn load_one(&self, place: R::Place) -> Result<Option<R>> {
         let key = R::key(place);
         let value = self.kv.fetch_one(&key).await?;
@@ -141,6 +278,23 @@ impl<R: Record> Repository<R> {
     ///
     /// # Cancel safety
     /// Nothing changes.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::lane::Lane;
+    /// # use eric_sse::persist::{ChannelRecord, ChannelRepository, MemoryKv};
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let channels = ChannelRepository::new(Arc::new(MemoryKv::default()));
+    /// for (id, lane) in [("film", 10), ("news", 7), ("art", 9)] {
+    ///     let record = ChannelRecord { id: id.parse()?, lane: Lane::new(lane), settings: Default::default() };
+    ///     channels.persist(&record).await?;
+    /// }
+    /// let mut ids = Vec::new();
+    /// channels.load_all(|channel| ids.push(channel.id.to_string())).await?;
+    /// assert_eq!(ids, ["news", "art", "film"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn load_all(&self, take: impl FnMut(R)) -> Result<()> {
         self.load_below("", take).await
     }
