@@ -31,6 +31,7 @@ use crate::log::Ticket;
 /// # }).unwrap();
 /// ```
 pub type ChannelRepository = Repository<ChannelRecord>;
+
 /// The listeners that are remembered, each at its channel's lane and its own.
 ///
 /// ```
@@ -53,6 +54,7 @@ pub type ChannelRepository = Repository<ChannelRecord>;
 /// # }).unwrap();
 /// ```
 pub type ListenerRepository = Repository<ListenerRecord>;
+
 /// The queues of the users' own that are remembered, each at its listener's place.
 ///
 /// ```

@@ -53,6 +53,18 @@ const ANSWER: &str = "re:";
 const REQUEST_ID_BYTES_MAX: usize = 200;
 
 /// What an action returns: answers to whoever sent the message.
+///
+/// ```
+/// use eric_sse::Message;
+/// use eric_sse::prefab::distributed::Answers;
+///
+/// let double = |message: &Message| -> Answers {
+///     let number: u64 = message.payload().as_json().parse()?;
+///     Ok(vec![Message::of("doubled", &(2 * number))?])
+/// };
+/// assert_eq!(double(&Message::of("double", &21)?).unwrap()[0].payload().as_json(), "42");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type Answers = std::result::Result<Vec<Message>, CallbackError>;
 
 type Action = Arc<dyn Fn(Message) -> BoxFuture<'static, Answers> + Send + Sync>;
@@ -101,11 +113,40 @@ struct Shared {
 impl Application {
     /// The application whose listener `wire` reads for. What it handled is recorded in memory: after a restart, what
     /// was not acknowledged is handled again.
+    ///
+    /// ```
+    /// use eric_sse::prefab::distributed::Application;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let alice = Application::new(news.wire("alice".parse()?).await?);
+    /// assert_eq!(news.listener_ids(), [bob.id().clone(), alice.id().clone()]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn new(wire: Arc<dyn Wire>) -> Self {
         Self::with(wire, Arc::new(MemoryKv::default()), Arc::new(SystemClock))
     }
 
     /// The same with a store for what it handled, and a clock for deadlines. Several applications may share a store.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use std::sync::Arc;
+    /// use eric_sse::SystemClock;
+    /// use eric_sse::persist::{KvStore as _, MemoryKv};
+    /// use eric_sse::prefab::distributed::Application;
+    ///
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// // In earnest one that is on a disk.
+    /// let handled = Arc::new(MemoryKv::default());
+    /// let wire = news.wire("alice".parse()?).await?;
+    /// let alice = Application::with(wire, handled.clone(), Arc::new(SystemClock));
+    /// news.dispatch(alice.id(), Message::of("stop", &())?).await?;
+    /// alice.run(|_| ()).await?;
+    /// assert_eq!(handled.fetch_all(None, 10).await?.len(), 1, "how far alice got");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn with(wire: Arc<dyn Wire>, handled: Arc<dyn KvStore>, clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Shared {
             wire,
@@ -117,6 +158,16 @@ impl Application {
     }
 
     /// The id of its listener.
+    ///
+    /// ```
+    /// use eric_sse::prefab::distributed::Application;
+    ///
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// let alice = Application::new(news.wire("alice".parse()?).await?);
+    /// assert_eq!(alice.id().as_str(), "alice");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn id(&self) -> &ListenerId {
         self.0.wire.listener()
     }
@@ -125,6 +176,26 @@ impl Application {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`] for [`START`] and [`STOP`], which are reserved.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::prefab::distributed::Application;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let alice = Application::new(news.wire("alice".parse()?).await?);
+    /// alice.set_action("greet", |message| {
+    ///     let name: String = serde_json::from_str(message.payload().as_json())?;
+    ///     Ok(vec![Message::of("greeting", &format!("hello, {name}"))?])
+    /// })?;
+    /// news.dispatch(alice.id(), Message::of("greet", "Bob")?.with_sender("bob".parse()?)).await?;
+    /// news.dispatch(alice.id(), Message::of("stop", &())?).await?;
+    /// alice.run(|_| ()).await?;
+    ///
+    /// let answer = news.deliver_next(bob.id()).await?.expect("alice has answered");
+    /// assert_eq!(answer.message().payload().as_json(), "\"hello, Bob\"");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn set_action(
         &self,
         name: &str,
@@ -137,6 +208,28 @@ impl Application {
     ///
     /// # Errors
     /// As [`Application::set_action`].
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::prefab::distributed::Application;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let alice = Application::new(news.wire("alice".parse()?).await?);
+    /// let channel = news.clone();
+    /// alice.set_async_action("count", move |_| {
+    ///     let channel = channel.clone();
+    ///     async move { Ok(vec![Message::of("messages", &channel.info().await?.messages)?]) }
+    /// })?;
+    /// news.broadcast(Message::of("count", &())?.with_sender("bob".parse()?)).await?;
+    /// news.dispatch(alice.id(), Message::of("stop", &())?).await?;
+    /// alice.run(|_| ()).await?;
+    ///
+    /// news.deliver_next(bob.id()).await?.expect("bob hears the question as well");
+    /// let answer = news.deliver_next(bob.id()).await?.expect("alice has answered");
+    /// assert_eq!(answer.message().payload().as_json(), "1");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn set_async_action<F: Future<Output = Answers> + Send + 'static>(
         &self,
         name: &str,
@@ -157,6 +250,19 @@ impl Application {
     ///
     /// # Cancel safety
     /// If dropped, it may or may not have been sent.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::prefab::distributed::Application;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let alice = Application::new(news.wire("alice".parse()?).await?);
+    /// alice.dispatch_to(bob.id(), Message::of("greeting", "hello")?).await?;
+    /// let delivery = news.deliver_next(bob.id()).await?.expect("one waits");
+    /// assert_eq!(delivery.message().sender().unwrap().as_str(), "alice");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn dispatch_to(&self, receiver: &ListenerId, message: Message) -> Result<()> {
         self.0.wire.dispatch(receiver, message.with_sender(self.id().clone().into())).await
     }
@@ -169,6 +275,32 @@ impl Application {
     ///
     /// # Cancel safety
     /// If dropped, it may or may not have been sent; an answer that comes is handled as any message.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use std::time::Duration;
+    /// use eric_sse::ErrorKind;
+    /// use eric_sse::prefab::distributed::Application;
+    ///
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// let alice = Application::new(news.wire("alice".parse()?).await?);
+    /// alice.set_action("greet", |_| Ok(vec![Message::of("greeting", "hello")?]))?;
+    /// let carol = Application::new(news.wire("carol".parse()?).await?);
+    ///
+    /// let greet = Message::of("greet", &())?;
+    /// let answer = tokio::select! {
+    ///     answer = carol.request(alice.id(), greet.clone(), Duration::from_secs(5)) => answer?,
+    ///     _ = alice.run(|_| ()) => unreachable!("nobody stops her"),
+    ///     _ = carol.run(|_| ()) => unreachable!("nobody stops her either"),
+    /// };
+    /// assert_eq!(answer.payload().as_json(), "\"hello\"");
+    ///
+    /// // Nobody runs any more.
+    /// let late = carol.request(alice.id(), greet, Duration::ZERO).await;
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::Unavailable);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn request(
         &self,
         receiver: &ListenerId,
@@ -213,6 +345,22 @@ impl Application {
     ///
     /// # Cancel safety
     /// What was not acknowledged is handled when it runs again.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::prefab::distributed::{Application, Over};
+    ///
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// let alice = Application::new(news.wire("alice".parse()?).await?);
+    /// for kind in ["greet", "stop", "greet"] {
+    ///     news.dispatch(alice.id(), Message::of(kind, &())?).await?;
+    /// }
+    /// let mut told = 0;
+    /// assert_eq!(alice.run(|_| told += 1).await?, Over::Stopped);
+    /// assert_eq!(told, 2, "what comes after the stop waits for the next run");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn run(&self, mut tell: impl FnMut(&Told)) -> Result<Over> {
         let mut handled = self.0.handled.load_one(self.place()).await?;
         let mut messages = self.0.wire.receive().await?;
@@ -319,6 +467,15 @@ impl Channel {
     ///
     /// # Cancel safety
     /// If dropped, the listener may have been added.
+    ///
+    /// ```
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// let alice = news.wire("alice".parse()?).await?;
+    /// assert_eq!((alice.channel(), alice.listener().as_str()), (news.id(), "alice"));
+    /// assert!(news.listener(alice.listener())?.is_running());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn wire(&self, id: ListenerId) -> Result<Arc<dyn Wire>> {
         let (connection, _) = self.ensure_listener(id).await?;
         connection.start();

@@ -9,25 +9,54 @@ use std::thread;
 use parking_lot::{Condvar, Mutex};
 
 /// Something to run once.
+///
+/// ```
+/// use std::sync::mpsc;
+/// use eric_sse::prefab::executor::Job;
+///
+/// let (sender, done) = mpsc::channel();
+/// let job: Job = Box::new(move || sender.send(6 * 7).unwrap());
+/// std::thread::spawn(job);
+/// assert_eq!(done.recv()?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type Job = Box<dyn FnOnce() + Send>;
 
 /// Who runs callbacks that take long. The seam to users' pools: a closure that takes jobs is one.
 ///
 /// ```
+/// use std::sync::mpsc;
 /// use eric_sse::prefab::executor::{Executor, Job, Threads};
 ///
 /// // Threads for what computes, as many as there are processors.
-/// let pool = Threads::new(2)?;
-/// pool.execute(Box::new(|| println!("computed")));
+/// let pool = Threads::new(std::thread::available_parallelism()?.get())?;
 ///
 /// // Any other pool, here a thread for each.
 /// let wild = |job: Job| drop(std::thread::spawn(job));
-/// wild.execute(Box::new(|| println!("computed elsewhere")));
-/// # Ok::<(), std::io::Error>(())
+///
+/// let (sender, done) = mpsc::channel();
+/// for executor in [&pool as &dyn Executor, &wild] {
+///     let sender = sender.clone();
+///     executor.execute(Box::new(move || sender.send(6 * 7).unwrap()));
+/// }
+/// assert_eq!((done.recv()?, done.recv()?), (42, 42));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Executor: Send + Sync {
     /// Runs `job`, now or later, on another thread: it must not wait for it. A job that is dropped instead of run is
     /// a failure of whoever waits for its result.
+    ///
+    /// ```
+    /// use eric_sse::prefab::executor::Executor as _;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let (sender, done) = tokio::sync::oneshot::channel();
+    /// // Tokio's threads for what blocks.
+    /// tokio::runtime::Handle::current().execute(Box::new(move || sender.send("computed").unwrap()));
+    /// assert_eq!(done.await?, "computed");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     fn execute(&self, job: Job);
 }
 
@@ -49,6 +78,21 @@ impl Executor for tokio::runtime::Handle {
 ///
 /// How many jobs wait is bounded by who hands them in:
 /// [`Processing::workers_max`](super::processing::Processing::workers_max).
+///
+/// ```
+/// use std::sync::mpsc;
+/// use eric_sse::prefab::executor::{Executor as _, Threads};
+///
+/// let one = Threads::new(1)?;
+/// let (sender, done) = mpsc::channel();
+/// for n in 0..3 {
+///     let sender = sender.clone();
+///     one.execute(Box::new(move || sender.send(n).unwrap()));
+/// }
+/// drop(sender);
+/// assert!(done.iter().eq([0, 1, 2]), "first come first served");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Threads {
     jobs: Arc<Jobs>,
 }
@@ -70,6 +114,14 @@ impl Threads {
     ///
     /// # Errors
     /// What the system says where a thread does not start.
+    ///
+    /// ```
+    /// use eric_sse::prefab::executor::Threads;
+    ///
+    /// let pool = Threads::new(2)?;
+    /// assert_eq!(format!("{pool:?}"), "Threads { waiting: 0 }");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(count: usize) -> std::io::Result<Self> {
         let pool = Self { jobs: Arc::default() };
         for number in 0..count.max(1) {

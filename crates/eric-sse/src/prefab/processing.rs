@@ -58,6 +58,31 @@ pub struct Processing {
 }
 
 /// In which order results are handed out.
+///
+/// ```
+/// # use eric_sse::Message;
+/// use eric_sse::prefab::processing::{Order, Processing};
+/// use futures_util::TryStreamExt as _;
+///
+/// # eric_testkit::example(async |_hub, news, bob| {
+/// for n in 0..2 {
+///     news.broadcast(Message::of("job", &n)?).await?;
+/// }
+/// // The first takes longer.
+/// let work = |message: Message| async move {
+///     let number: u64 = message.payload().as_json().parse()?;
+///     if number == 0 {
+///         tokio::task::yield_now().await;
+///     }
+///     Ok(number)
+/// };
+/// let in_order = Processing { order: Order::Queue, ..Processing::with(2) };
+/// let results: Vec<_> = news.process_async(&bob, in_order, work).await?.try_collect().await?;
+/// let numbers = results.into_iter().map(|processed| processed.result.unwrap());
+/// assert!(numbers.eq([0, 1]), "as they complete it is the other way round");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Order {
     /// As they complete.
@@ -68,6 +93,25 @@ pub enum Order {
 }
 
 /// When a processing is over, beside the message that ends it ([`CLOSED`]).
+///
+/// ```
+/// # use eric_sse::Message;
+/// use eric_sse::prefab::processing::{Processing, Until};
+/// use futures_util::{FutureExt as _, StreamExt as _};
+///
+/// # eric_testkit::example(async |_hub, news, bob| {
+/// let work = |_: Message| async { Ok(()) };
+/// let drained = news.process_async(&bob, Processing::with(2), work).await?.next().await;
+/// assert!(drained.is_none(), "nothing is left");
+///
+/// let until_stopped = Processing { until: Until::Stopped, ..Processing::with(2) };
+/// let mut results = news.process_async(&bob, until_stopped, work).await?;
+/// assert!(results.next().now_or_never().is_none(), "it waits");
+/// bob.stop();
+/// assert!(results.next().await.is_none());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Until {
     /// When nothing is left in the queue.
@@ -80,6 +124,15 @@ pub enum Until {
 impl Processing {
     /// With so many workers, and else the defaults: results as they complete, until the queue is drained, no pause,
     /// and an error where somebody else reads it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use eric_sse::prefab::processing::{Order, Processing, Until};
+    ///
+    /// let options = Processing::with(6);
+    /// assert_eq!((options.order, options.until), (Order::Completion, Until::Drained));
+    /// assert_eq!((options.workers_max, options.pause), (6, Duration::ZERO));
+    /// ```
     pub fn with(workers_max: usize) -> Self {
         Self {
             workers_max,
@@ -92,6 +145,22 @@ impl Processing {
 }
 
 /// A message that was processed, and what came of it.
+///
+/// ```
+/// # use eric_sse::Message;
+/// use eric_sse::prefab::processing::{Processed, Processing};
+/// use futures_util::TryStreamExt as _;
+///
+/// # eric_testkit::example(async |_hub, news, bob| {
+/// let job = news.broadcast(Message::of("job", "twelve")?).await?;
+/// let parse = |message: Message| async move { Ok(message.payload().as_json().parse::<u64>()?) };
+/// let mut results = news.process_async(&bob, Processing::with(2), parse).await?;
+/// let Processed { delivery, result } = results.try_next().await?.expect("one job waits");
+/// assert_eq!(delivery.position(), job.position);
+/// assert_eq!(result.unwrap_err().to_string(), "invalid digit found in string");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Processed<T> {
     /// The message, and where it stands; what was missed right before it is told here.
@@ -108,6 +177,28 @@ type Begin<T> = Box<dyn FnMut(&Delivery) -> BoxFuture<'static, Outcome<T>> + Sen
 
 /// A stream of results. Dropping it waits for nobody: what runs goes on, its results go nowhere, and its messages are
 /// delivered again to whoever reads the queue next.
+///
+/// ```
+/// # use eric_sse::Message;
+/// use eric_sse::prefab::processing::Processing;
+/// use futures_util::TryStreamExt as _;
+///
+/// # eric_testkit::example(async |_hub, news, bob| {
+/// for n in 0..3 {
+///     news.broadcast(Message::of("job", &n)?).await?;
+/// }
+/// let work = |message: Message| async move { Ok(message.payload().as_json().to_owned()) };
+/// let mut results = news.process_async(&bob, Processing::with(1), work).await?;
+/// let first = results.try_next().await?.expect("three wait");
+/// assert_eq!(first.result.unwrap(), "0");
+///
+/// // Who drops it early leaves the rest to whoever comes next.
+/// drop(results);
+/// let rest: Vec<_> = news.process_async(&bob, Processing::with(1), work).await?.try_collect().await?;
+/// assert_eq!(rest.len(), 2);
+/// # Ok(())
+/// # });
+/// ```
 pub struct ProcessedStream<T> {
     subscription: Subscription,
     options: Processing,
@@ -135,25 +226,24 @@ impl Channel {
     /// As [`Channel::subscribe`].
     ///
     /// ```
+    /// # use eric_sse::Message;
     /// use std::sync::Arc;
     /// use eric_sse::listener::FnListener;
     /// use eric_sse::prefab::executor::Threads;
     /// use eric_sse::prefab::processing::Processing;
-    /// use eric_sse::{ChannelSettings, Hub, Message};
-    /// use futures_util::StreamExt as _;
+    /// use futures_util::TryStreamExt as _;
     ///
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// let hub = Hub::in_memory();
-    /// let jobs = hub.channels().create("jobs".parse()?, ChannelSettings::default()).await?;
-    /// let worker = jobs.register_listener(Arc::new(FnListener::new("worker".parse()?, |_| Ok(())))).await?;
+    /// # eric_testkit::example(async |_hub, news, _bob| {
+    /// let worker = news.register_listener(Arc::new(FnListener::new("worker".parse()?, |_| Ok(())))).await?;
     /// for n in 0..100 {
-    ///     jobs.broadcast(Message::of("job", &n)?).await?;
+    ///     news.broadcast(Message::of("job", &n)?).await?;
     /// }
-    /// let pool = Arc::new(Threads::new(2).unwrap());
-    /// let results = jobs.process(&worker, Processing::with(2), pool).await?;
-    /// assert_eq!(results.filter(|result| std::future::ready(result.is_ok())).count().await, 100);
-    /// # Ok::<(), eric_sse::Error>(())
-    /// # }).unwrap();
+    /// let pool = Arc::new(Threads::new(2)?);
+    /// let results: Vec<_> = news.process(&worker, Processing::with(2), pool).await?.try_collect().await?;
+    /// assert_eq!(results.len(), 100);
+    /// assert!(results.iter().all(|processed| processed.result.is_ok()));
+    /// # Ok(())
+    /// # });
     /// ```
     pub async fn process(
         &self,
@@ -178,31 +268,28 @@ impl Channel {
     /// As [`Channel::subscribe`].
     ///
     /// ```
+    /// # use eric_sse::Message;
     /// use std::sync::Arc;
     /// use eric_sse::prefab::executor::Threads;
     /// use eric_sse::prefab::processing::{Order, Processing};
-    /// use eric_sse::{ChannelSettings, Hub, Message};
     /// use futures_util::StreamExt as _;
     ///
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// let hub = Hub::in_memory();
-    /// let jobs = hub.channels().create("jobs".parse()?, ChannelSettings::default()).await?;
-    /// let worker = jobs.add_listener().await?;
-    /// jobs.broadcast(Message::of("square", &12)?).await?;
-    /// jobs.broadcast(Message::of("square", "twelve")?).await?;
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// news.broadcast(Message::of("square", &12)?).await?;
+    /// news.broadcast(Message::of("square", "twelve")?).await?;
     ///
     /// let square = |message: &Message| {
     ///     let number: u64 = message.payload().parse()?;
     ///     Ok(number * number)
     /// };
     /// let in_order = Processing { order: Order::Queue, ..Processing::with(2) };
-    /// let pool = Arc::new(Threads::new(2).unwrap());
-    /// let mut results = jobs.process_with(&worker, in_order, pool, square).await?;
+    /// let pool = Arc::new(Threads::new(2)?);
+    /// let mut results = news.process_with(&bob, in_order, pool, square).await?;
     /// assert_eq!(results.next().await.unwrap()?.result.unwrap(), 144);
     /// assert!(results.next().await.unwrap()?.result.is_err(), "an error is this message's only");
     /// assert!(results.next().await.is_none());
-    /// # Ok::<(), eric_sse::Error>(())
-    /// # }).unwrap();
+    /// # Ok(())
+    /// # });
     /// ```
     pub async fn process_with<T: Send + 'static>(
         &self,
@@ -237,21 +324,18 @@ impl Channel {
     /// As [`Channel::subscribe`].
     ///
     /// ```
+    /// # use eric_sse::Message;
     /// use eric_sse::prefab::processing::Processing;
-    /// use eric_sse::{ChannelSettings, Hub, Message};
     /// use futures_util::StreamExt as _;
     ///
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// let hub = Hub::in_memory();
-    /// let jobs = hub.channels().create("jobs".parse()?, ChannelSettings::default()).await?;
-    /// let worker = jobs.add_listener().await?;
-    /// jobs.broadcast(Message::of("fetch", "https://example.com")?).await?;
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// news.broadcast(Message::of("fetch", "https://example.com")?).await?;
     ///
     /// let fetch = |message: Message| async move { Ok(message.payload().as_json().len()) };
-    /// let mut results = jobs.process_async(&worker, Processing::with(8), fetch).await?;
+    /// let mut results = news.process_async(&bob, Processing::with(8), fetch).await?;
     /// assert_eq!(results.next().await.unwrap()?.result.unwrap(), 21);
-    /// # Ok::<(), eric_sse::Error>(())
-    /// # }).unwrap();
+    /// # Ok(())
+    /// # });
     /// ```
     pub async fn process_async<T, F>(
         &self,
@@ -316,6 +400,22 @@ impl<T> Future for Guarded<T> {
 
 impl<T: Send + 'static> ProcessedStream<T> {
     /// Why it ended, once it has; none where the queue was drained or [`CLOSED`].
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::End;
+    /// use eric_sse::prefab::processing::Processing;
+    /// use futures_util::StreamExt as _;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// let work = |_: Message| async { Ok(()) };
+    /// let mut results = news.process_async(&bob, Processing::with(2), work).await?;
+    /// bob.stop();
+    /// assert!(results.next().await.is_none());
+    /// assert_eq!(results.end(), Some(End::Stopped));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn end(&self) -> Option<End> {
         self.end
     }

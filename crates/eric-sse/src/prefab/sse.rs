@@ -7,6 +7,21 @@ use crate::channel::adapter::Adapter;
 use crate::message::{MessageType, Payload};
 
 /// One message as the fields of a Server-Sent Event.
+///
+/// ```
+/// # use eric_sse::Message;
+/// use eric_sse::Adapter as _;
+/// use eric_sse::prefab::sse::{SseAdapter, SseEvent};
+///
+/// # eric_testkit::example(async |_hub, news, bob| {
+/// news.broadcast(Message::of("tick", &1)?).await?;
+/// let delivery = news.deliver_next(bob.id()).await?.expect("one waits");
+/// let SseEvent { event, retry, data } = SseAdapter { retry: news.settings().retry() }.adapt(&delivery);
+/// let frame = format!("event: {event}\nretry: {}\ndata: {}\n\n", retry.as_millis(), data.as_json());
+/// assert_eq!(frame, "event: tick\nretry: 3000\ndata: 1\n\n");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SseEvent {
     /// The message's type.
