@@ -4,7 +4,8 @@
 //! listener's lane from its cursor, pushes each message, and moves the cursor over what was pushed. A push that fails is
 //! tried again and holds up this listener only.
 
-use std::collections::VecDeque;
+mod memory;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+pub use self::memory::MemoryQueue;
 use crate::channel::subscribe::{Ack, Subscribe};
 use crate::channel::subscription::{Item, Subscription};
 use crate::channel::{Channel, Connection};
@@ -158,90 +160,6 @@ pub trait Queue: Send + Sync {
     /// # });
     /// ```
     fn pop(&self) -> BoxFuture<'_, QueueResult<Option<Message>>>;
-}
-
-/// A queue in memory, with room for so many messages; a push into a full one fails.
-///
-/// ```
-/// use eric_sse::queue::{MemoryQueue, Queue as _};
-///
-/// let queue = MemoryQueue::new("inbox", 1_000);
-/// assert_eq!((queue.id(), queue.len()), ("inbox", 0));
-/// ```
-#[derive(Debug)]
-pub struct MemoryQueue {
-    id: Box<str>,
-    room: usize,
-    messages: Mutex<VecDeque<Message>>,
-}
-
-impl MemoryQueue {
-    /// An empty queue.
-    ///
-    /// ```
-    /// use eric_sse::queue::MemoryQueue;
-    ///
-    /// assert!(MemoryQueue::new("inbox", 100).is_empty());
-    /// ```
-    pub fn new(id: impl Into<Box<str>>, room: usize) -> Self {
-        Self { id: id.into(), room, messages: Mutex::default() }
-    }
-
-    /// Messages in it.
-    ///
-    /// ```
-    /// # use eric_sse::Message;
-    /// use eric_sse::queue::{MemoryQueue, Queue as _};
-    ///
-    /// # eric_testkit::example(async |hub, _news, _bob| {
-    /// let queue = MemoryQueue::new("inbox", 100);
-    /// queue.push(hub.tail(), Message::of("headline", "Eric runs")?).await.unwrap();
-    /// assert_eq!(queue.len(), 1);
-    /// # Ok(())
-    /// # });
-    /// ```
-    pub fn len(&self) -> usize {
-        self.messages.lock().len()
-    }
-
-    /// Whether there is none in it.
-    ///
-    /// ```
-    /// # use eric_sse::Message;
-    /// use eric_sse::queue::{MemoryQueue, Queue as _};
-    ///
-    /// # eric_testkit::example(async |hub, _news, _bob| {
-    /// let queue = MemoryQueue::new("inbox", 100);
-    /// queue.push(hub.tail(), Message::of("headline", "Eric runs")?).await.unwrap();
-    /// queue.pop().await.unwrap();
-    /// assert!(queue.is_empty());
-    /// # Ok(())
-    /// # });
-    /// ```
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl Queue for MemoryQueue {
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn push(&self, _: Position, message: Message) -> BoxFuture<'_, QueueResult<()>> {
-        let mut messages = self.messages.lock();
-        let pushed = if messages.len() < self.room {
-            messages.push_back(message);
-            Ok(())
-        } else {
-            Err(format!("queue id={} is full: it has room for {}", self.id, self.room).into())
-        };
-        Box::pin(std::future::ready(pushed))
-    }
-
-    fn pop(&self) -> BoxFuture<'_, QueueResult<Option<Message>>> {
-        Box::pin(std::future::ready(Ok(self.messages.lock().pop_front())))
-    }
 }
 
 /// What feeds a queue of the user's own from a listener's, while it runs.
