@@ -1,7 +1,8 @@
 //! A channel: a named place that messages are published to and listeners join.
 //!
 //! This file holds the channel itself; what can be done with it is in `publish`, `admission`, `members`,
-//! `connection`, `subscribe`, `subscription` and `stream`. Doors call these and decide nothing about delivery themselves.
+//! `connection`, `subscribe`, `subscription` and `stream`. Doors call these and decide nothing about delivery
+//! themselves.
 
 pub(crate) mod adapter;
 pub(crate) mod admission;

@@ -1,6 +1,17 @@
 //! Time, as the hub sees it: a [`Clock`] that is passed in, so that tests move it.
 //!
-//! This is the only file of the crate that asks the machine what time it is.
+//! This is the only file of the crate that asks the machine what time it is. A hub and its engine are given the same
+//! clock; where none is given it is the [`SystemClock`].
+//!
+//! ```
+//! use std::sync::Arc;
+//! use eric_sse::engine::memory::MemoryEngine;
+//! use eric_sse::{Clock, Hub, SystemClock};
+//!
+//! let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+//! let hub = Hub::builder(Arc::new(MemoryEngine::new(clock.clone()))).clock(clock).open();
+//! assert_eq!(hub.engine_name(), "memory");
+//! ```
 
 use std::fmt;
 use std::future::Future;

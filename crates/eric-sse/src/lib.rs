@@ -2,47 +2,102 @@
 //! listener is away, delivered as plain Server-Sent Events.
 //!
 //! ```
-//! use eric_sse::{ChannelSettings, Hub, Message};
+//! use eric_sse::{Ack, ChannelSettings, Event, Hub, Message, ReadFrom, SettingsPatch, Subscribe};
 //! use futures_util::StreamExt as _;
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let hub = Hub::in_memory();
 //! let news = hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
-//! let bob = news.add_listener().await?;
+//! let (alice, _) = news.ensure_listener("alice".parse()?).await?;
+//! let (bob, _) = news.ensure_listener("bob".parse()?).await?;
 //!
-//! // Bob is away. A broadcast is one entry in the channel's lane, a dispatch one in his own.
+//! // Both are away. A broadcast is one entry in the channel's lane, a dispatch one in the listener's.
 //! news.broadcast(Message::of("headline", "Eric runs")?).await?;
 //! news.dispatch(bob.id(), Message::of("note", &["for", "bob"])?).await?;
+//! assert_eq!((alice.info().await?.backlog, bob.info().await?.backlog), (1, 2));
 //!
-//! // Bob comes, and finds both, in log order.
+//! // Bob comes, and finds both lanes in the order of the log.
 //! bob.start();
 //! let mut stream = news.message_stream(&bob).await?;
-//! for expected in ["headline", "note"] {
-//!     let delivery = stream.next().await.unwrap()?.message().unwrap();
-//!     assert_eq!(delivery.message().kind().as_str(), expected);
+//! let headline = stream.next().await.unwrap()?.message().unwrap();
+//! let note = stream.next().await.unwrap()?.message().unwrap();
+//! assert_eq!([headline.message().kind().as_str(), note.message().kind().as_str()], ["headline", "note"]);
+//!
+//! // His line broke before he saw the note. The position that he saw last is all he needs to resume.
+//! drop(stream);
+//! let from = ReadFrom::After(headline.position());
+//! let mut stream = news.message_stream_with(bob.id(), Subscribe { from, ..Subscribe::default() }).await?;
+//! assert_eq!(stream.next().await.unwrap()?.message().unwrap().position(), note.position());
+//!
+//! // Alice says herself what she has finished: until then her cursor stays, and the headline comes again.
+//! alice.start();
+//! let manual = Subscribe { ack: Ack::Manual, ..Subscribe::default() };
+//! for _ in 0..2 {
+//!     let mut stream = news.message_stream_with(alice.id(), manual).await?;
+//!     assert_eq!(stream.next().await.unwrap()?.message().unwrap().position(), headline.position());
 //! }
+//! news.ack(alice.id(), headline.position()).await?;
+//! assert_eq!(alice.info().await?.cursor, headline.position());
+//!
+//! // What a limit takes away is told to whom it concerns, and nothing is missed silently.
+//! news.change_settings(&SettingsPatch { max_messages: Some(1), ..SettingsPatch::default() }).await?;
+//! for n in 1..=3 {
+//!     news.broadcast(Message::of("goal", &n)?).await?;
+//! }
+//! let mut stream = news.message_stream(&alice).await?;
+//! let Event::Gap(gap) = stream.next().await.unwrap()? else { panic!("two goals are gone") };
+//! assert_eq!(gap.missed, Some(2));
+//! assert_eq!(stream.next().await.unwrap()?.message().unwrap().message().payload().as_json(), "3");
 //! # Ok::<(), eric_sse::Error>(())
 //! # }).unwrap();
 //! ```
 //!
-//! A **hub** has one log with one counter; an **engine** keeps it (in memory here; others are crates of their own). All
-//! that a reader needs to resume is one [`Position`]. This crate knows no files, no sockets and no HTTP, and starts
-//! nothing by itself.
+//! # Words
+//!
+//! - A **message** is a type and a payload, as its publisher gave them; an **entry** is a message that the log has
+//!   taken.
+//! - A **hub** has one log with one counter; an **engine** keeps it: memory here, others are crates of their own.
+//! - A **lane** is an ordered list of entries in that log: each channel has one for **broadcasts**, each listener one
+//!   for what was **dispatched** to it.
+//! - A **queue** is what one listener has not finished: its channel's lane and its own, merged, after its cursor.
+//!   Nothing is copied for it. A [`Connection`] is a listener bound to its queue.
+//! - A **position** is an epoch and an offset. All lanes share the counter, so one position says where any reader is.
+//! - A **cursor** is the position up to which a listener has finished. It moves by itself with what was consumed, or by
+//!   [acknowledging](Ack).
+//! - A **subscription** is one live reading of a queue; a listener has one at a time. A **watcher** is an unnamed
+//!   listener that lives as long as its stream, and sees broadcasts only.
+//! - A **gap** is what a reader is told when entries of its lanes went before it could read them.
+//!
+//! A message is delivered at least once to each listener, in the order of the log. This crate knows no files, no
+//! sockets and no HTTP, and starts nothing by itself.
+//!
+//! # Where to look
 //!
 //! | want | see |
 //! |---|---|
 //! | a hub, its channels | [`Hub`], [`ChannelContainer`], [`Channel`] |
+//! | to join a channel, to leave it | [`Channel::ensure_listener`], [`Channel::add_listener`], [`Channel::remove_listener`] |
 //! | to publish | [`Channel::broadcast`], [`Channel::dispatch`], [`Message`] |
-//! | to receive | [`Channel::message_stream`], [`Channel::deliver_next`], [`Channel::watch_stream`], [`Listener`] |
+//! | that what is published twice is taken once | [`Message::with_id`], [`Publish`] |
+//! | to receive | [`Channel::message_stream`], [`Channel::deliver_next`], [`Channel::watch_stream`] |
+//! | to run code for each message | [`Listener`], [`Channel::register_listener`] |
+//! | to begin elsewhere than at the cursor | [`ReadFrom`], [`Channel::message_stream_with`] |
+//! | to acknowledge by hand | [`Ack::Manual`], [`Channel::ack`] |
+//! | to know what was missed, and why | [`Event::Gap`], [`Gap`], [`GapReason`] |
+//! | to look at what is kept, at how far listeners are | [`Channel::history`], [`Channel::info`], [`Channel::listeners`] |
 //! | to work on a queue with several workers | [`Channel::process`], [`prefab::processing`] |
 //! | to have messages go on to a queue of one's own | [`queue::Queue`], [`queue::Pump`] |
 //! | listeners that answer each other, in many processes | [`prefab::distributed::Application`] |
 //! | to know how long callbacks take | [`profile::Profile`] |
-//! | to write event streams | [`Channel::subscribe`], [`sse::encode`]; to read them [`sse::parse`] |
+//! | to write event streams | [`MessageStream::frames`], [`Channel::subscribe`], [`sse::encode`]; to read them [`sse::parse`] |
+//! | streams in a format of one's own | [`Adapter`], [`MessageStream::adapt`] |
 //! | to keep the log elsewhere | [`engine`], [`log::Log`], [`cursor::Cursors`] |
 //! | channels and listeners that outlive the process | [`HubBuilder::restore`], [`persist::KvStore`], [`persist::Kinds`] |
-//! | what is bounded, and by how much | [`limits`], [`ChannelSettings`] |
+//! | what is bounded, and by how much | [`limits`], [`ChannelSettings`], [`Channel::change_settings`] |
+//! | listeners that went for good to be forgotten | [`Hub::expire_listeners`] |
 //! | what was counted, evictions by their limit too | [`Hub::stats`], [`Stats`] |
+//! | to know what went wrong, and what to do about it | [`Error`], [`ErrorKind`] |
+//! | to move time in tests | [`Clock`], [`HubBuilder::clock`] |
 
 mod channel;
 mod claim;

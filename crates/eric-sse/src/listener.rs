@@ -1,7 +1,24 @@
 //! Who receives on a channel.
 //!
 //! A [`Listener`] is the user's part: an id and a callback. Its [`Connection`](crate::Connection) is the hub's: the
-//! listener bound to its queue, which can be started and stopped.
+//! listener bound to its queue, which can be started and stopped. Who only reads a stream needs no listener of its own:
+//! an id is enough ([`Channel::ensure_listener`](crate::Channel::ensure_listener)).
+//!
+//! ```
+//! # use eric_sse::Message;
+//! use std::sync::Arc;
+//! use eric_sse::listener::FnListener;
+//!
+//! # eric_testkit::example(async |_hub, news, _bob| {
+//! let carol = FnListener::new("carol".parse()?, |message| Ok(println!("{}", message.payload().as_json())));
+//! let carol = news.register_listener(Arc::new(carol)).await?;
+//! carol.start();
+//! news.broadcast(Message::of("headline", "Eric runs")?).await?;
+//! let delivery = news.deliver_next(carol.id()).await?.expect("one waits");
+//! assert!(delivery.failure().is_none());
+//! # Ok(())
+//! # });
+//! ```
 
 use std::any::Any;
 

@@ -4,6 +4,25 @@
 //! connection in a [`KvStore`]. The store is the seam: what is next to an engine on a disk or in a database implements
 //! it, and `eric-testkit`'s `kv_suite` checks that it does so. [`ChannelRepository`] and [`ConnectionRepository`] are
 //! where records are, `record` says how they look, `restore` what becomes of them at the next start.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use eric_sse::persist::{KvStore as _, MemoryKv};
+//! use eric_sse::{ChannelSettings, Hub};
+//! # use eric_sse::{SystemClock, engine::memory::MemoryEngine};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # let engine = Arc::new(MemoryEngine::new(Arc::new(SystemClock)));
+//! let records = Arc::new(MemoryKv::default());
+//! let hub = Hub::builder(engine).restore(records.clone()).await?;
+//! let news = hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
+//! news.ensure_listener("bob".parse()?).await?;
+//!
+//! let (keys, _): (Vec<_>, Vec<_>) = records.fetch_all(None, 100).await?.into_iter().unzip();
+//! assert!(keys[0].starts_with("channel/") && keys[1].starts_with("listener/"));
+//! # Ok::<(), eric_sse::Error>(())
+//! # }).unwrap();
+//! ```
 
 pub(crate) mod connections;
 pub(crate) mod kinds;

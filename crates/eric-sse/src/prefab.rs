@@ -1,4 +1,11 @@
-//! Ready-made parts on top of the library's own.
+//! Ready-made parts on top of the library's own: nothing in here that its users could not have written.
+//!
+//! | want | see |
+//! |---|---|
+//! | to work on a queue with several workers | [`processing`] |
+//! | threads for callbacks that take long, or a pool of one's own | [`executor`] |
+//! | listeners that answer each other, in many processes | [`distributed`] |
+//! | a stream as the fields of Server-Sent Events | [`sse`] |
 
 pub mod distributed;
 pub mod executor;

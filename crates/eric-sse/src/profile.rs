@@ -1,4 +1,7 @@
 //! Profiles: how long callbacks take, message by message.
+//!
+//! A [`Profile`] wraps a listener ([`Profile::wrap`]) or measures any piece of work ([`Profile::measure`]); its
+//! [`Report`] says how many there were, how fast, and which were the slowest.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,4 +1,7 @@
 //! The seam to where a hub's records are: keys and values.
+//!
+//! [`KvStore`] is the contract, [`MemoryKv`] the store beside an engine in memory, [`check`](check()) what every store
+//! refuses.
 
 use std::collections::BTreeMap;
 use std::fmt;

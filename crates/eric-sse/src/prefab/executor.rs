@@ -1,4 +1,7 @@
 //! Executors: who runs callbacks that take long.
+//!
+//! [`Threads`] are threads of one's own, a Tokio handle is an executor, and so is a closure that hands jobs to any
+//! other pool. [`processing`](super::processing) gives them their jobs.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -2,6 +2,26 @@
 //!
 //! A message is acknowledged once its result, and those of all before it, were handed out: what was unfinished when a
 //! process ends is delivered again, and so is what had run ahead of it.
+//!
+//! ```
+//! # use eric_sse::Message;
+//! use eric_sse::prefab::processing::Processing;
+//! use futures_util::TryStreamExt as _;
+//!
+//! # eric_testkit::example(async |_hub, news, bob| {
+//! for n in 1..=3 {
+//!     news.broadcast(Message::of("square", &n)?).await?;
+//! }
+//! let square = |message: Message| async move { Ok(message.payload().as_json().parse::<u64>()?.pow(2)) };
+//! let mut results = news.process_async(&bob, Processing::with(2), square).await?;
+//! let mut sum = 0;
+//! while let Some(processed) = results.try_next().await? {
+//!     sum += processed.result.unwrap();
+//! }
+//! assert_eq!(sum, 14);
+//! # Ok(())
+//! # });
+//! ```
 
 mod tasks;
 

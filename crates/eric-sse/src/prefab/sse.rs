@@ -1,4 +1,7 @@
 //! The adapter of the reference's SSE channel: `{event, retry, data}`.
+//!
+//! For whoever writes event streams with a library of its own. Frames that are ready to be sent are
+//! [`MessageStream::frames`](crate::MessageStream::frames).
 
 use std::time::Duration;
 
