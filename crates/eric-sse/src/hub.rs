@@ -301,7 +301,7 @@ impl HubBuilder {
     /// ```
     /// use std::sync::Arc;
     /// use eric_sse::engine::memory::MemoryEngine;
-    /// use eric_sse::{ChannelSettings, Clock, Hub, Message, ReadFrom};
+    /// use eric_sse::{ChannelSettings, Clock as _, Hub, Message};
     /// use eric_testkit::ManualClock;
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {

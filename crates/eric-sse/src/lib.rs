@@ -68,8 +68,8 @@
 //!   listener that lives as long as its stream, and sees broadcasts only.
 //! - A **gap** is what a reader is told when entries of its lanes went before it could read them.
 //!
-//! A message is delivered at least once to each listener, in the order of the log. This crate knows no files, no
-//! sockets and no HTTP, and starts nothing by itself.
+//! A message is delivered at least once to each listener, in the order of the log, or told as missed. This crate knows
+//! no files, no sockets and no HTTP, and starts nothing by itself.
 //!
 //! # Where to look
 //!
@@ -78,7 +78,7 @@
 //! | a hub, its channels | [`Hub`], [`ChannelContainer`], [`Channel`] |
 //! | to join a channel, to leave it | [`Channel::ensure_listener`], [`Channel::add_listener`], [`Channel::remove_listener`] |
 //! | to publish | [`Channel::broadcast`], [`Channel::dispatch`], [`Message`] |
-//! | that what is published twice is taken once | [`Message::with_id`], [`Publish`] |
+//! | to publish again without harm, after an answer that was lost | [`Message::with_id`], [`Publish`] |
 //! | to receive | [`Channel::message_stream`], [`Channel::deliver_next`], [`Channel::watch_stream`] |
 //! | to run code for each message | [`Listener`], [`Channel::register_listener`] |
 //! | to begin elsewhere than at the cursor | [`ReadFrom`], [`Channel::message_stream_with`] |
@@ -94,7 +94,7 @@
 //! | to keep the log elsewhere | [`engine`], [`log::Log`], [`cursor::Cursors`] |
 //! | channels and listeners that outlive the process | [`HubBuilder::restore`], [`persist::KvStore`], [`persist::Kinds`] |
 //! | what is bounded, and by how much | [`limits`], [`ChannelSettings`], [`Channel::change_settings`] |
-//! | listeners that went for good to be forgotten | [`Hub::expire_listeners`] |
+//! | to forget listeners that stay away | [`Hub::expire_listeners`] |
 //! | what was counted, evictions by their limit too | [`Hub::stats`], [`Stats`] |
 //! | to know what went wrong, and what to do about it | [`Error`], [`ErrorKind`] |
 //! | to move time in tests | [`Clock`], [`HubBuilder::clock`] |

@@ -73,7 +73,7 @@ pub trait Listener: Send + Sync {
     /// Its id; always the same.
     ///
     /// ```
-    /// use eric_sse::Listener;
+    /// use eric_sse::Listener as _;
     /// use eric_sse::listener::FnListener;
     ///
     /// let bob = FnListener::new("bob".parse()?, |_| Ok(()));

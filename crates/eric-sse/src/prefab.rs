@@ -1,4 +1,4 @@
-//! Ready-made parts on top of the library's own: nothing in here that its users could not have written.
+//! Ready-made parts on top of the library's own.
 //!
 //! | want | see |
 //! |---|---|

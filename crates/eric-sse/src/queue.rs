@@ -1,8 +1,8 @@
 //! Queues of the user's own, fed from a listener's.
 //!
-//! The log is the truth: a message is taken when the log has it, whatever becomes of the queue. A [`Pump`] reads the
-//! listener's lane from its cursor, pushes each message, and moves the cursor over what was pushed. A push that fails is
-//! tried again and holds up this listener only.
+//! The log is the truth: a message is taken when the log has it, whatever becomes of the queue. A [`Pump`] reads what
+//! waits for the listener from its cursor on, pushes each message, and moves the cursor over what was pushed. A push that
+//! fails is tried again and holds up this listener only.
 
 mod memory;
 

@@ -29,8 +29,14 @@ impl Counter {
     /// Its present value.
     ///
     /// ```
-    /// # eric_testkit::example(async |hub, _news, _bob| {
-    /// assert_eq!(hub.stats().gaps_told.count(), 0, "nobody missed anything yet");
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |hub, news, _bob| {
+    /// let repeated = &hub.stats().entries_repeated;
+    /// assert_eq!(repeated.count(), 0);
+    /// for _ in 0..3 {
+    ///     news.broadcast(Message::of("order", "a bicycle")?.with_id("order-7".parse()?)).await?;
+    /// }
+    /// assert_eq!(repeated.count(), 2);
     /// # Ok(())
     /// # });
     /// ```
@@ -91,12 +97,20 @@ impl Evictions {
     /// How many there were, whatever evicted them.
     ///
     /// ```
-    /// use eric_sse::EvictedBy;
+    /// # use eric_sse::Message;
+    /// use eric_sse::{EvictedBy, SettingsPatch};
     ///
-    /// # eric_testkit::example(async |hub, _news, _bob| {
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// let one = Some(1);
+    /// let small = SettingsPatch { max_messages: one, max_unread_per_listener: one, ..SettingsPatch::default() };
+    /// news.change_settings(&small).await?;
+    /// for n in 0..3 {
+    ///     news.broadcast(Message::of("number", &n)?).await?;
+    ///     news.dispatch(bob.id(), Message::of("number", &n)?).await?;
+    /// }
     /// let evicted = &hub.stats().entries_evicted;
-    /// let by_each: u64 = EvictedBy::ALL.into_iter().map(|by| evicted.by(by)).sum();
-    /// assert_eq!(evicted.count(), by_each);
+    /// assert_eq!(evicted.by(EvictedBy::Messages) + evicted.by(EvictedBy::Unread), evicted.count());
+    /// assert_eq!(evicted.count(), 4);
     /// # Ok(())
     /// # });
     /// ```

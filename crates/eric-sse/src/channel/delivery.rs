@@ -211,7 +211,7 @@ impl Delivery {
 ///
 /// ```
 /// # use eric_sse::Message;
-/// use eric_sse::{Event, ReadFrom, SettingsPatch, Subscribe};
+/// use eric_sse::{Event, SettingsPatch};
 /// use futures_util::{StreamExt as _, TryStreamExt as _};
 ///
 /// # eric_testkit::example(async |_hub, news, bob| {

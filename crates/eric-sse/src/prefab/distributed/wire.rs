@@ -78,7 +78,6 @@ pub struct Missed {
 /// What comes over a wire, in order. It ends where the listener is stopped or removed, or read by another.
 ///
 /// ```
-/// # use eric_sse::Message;
 /// use eric_sse::prefab::distributed::Messages;
 /// use futures_util::StreamExt as _;
 ///
