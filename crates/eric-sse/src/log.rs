@@ -19,23 +19,92 @@ use crate::limits::{READ_BYTES_MAX, READ_ENTRIES_MAX};
 use crate::message::Message;
 
 /// A boxed future, as the seams return it.
+///
+/// ```
+/// use eric_sse::log::BoxFuture;
+///
+/// # eric_testkit::engine_example(async |engine, news, headline| {
+/// fn next(number: u64) -> BoxFuture<'static, u64> {
+///     Box::pin(async move { number + 1 })
+/// }
+///
+/// assert_eq!(next(6).await, 7);
+/// # Ok(())
+/// # });
+/// ```
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The log of one hub: lanes of entries under one counter.
 ///
 /// All methods may be called concurrently and from any thread. None blocks on I/O.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::Offset;
+/// use eric_sse::log::{Budget, Log};
+///
+/// # eric_testkit::engine_example(async |engine, news, headline| {
+/// let log: Arc<dyn Log> = engine;
+/// let taken = log.submit(vec![headline]).await?;
+/// let page = log.read(news, Offset::ZERO, Budget::default()).await?;
+/// assert_eq!(page.entries[0].position(), taken[0].position);
+/// # Ok(())
+/// # });
+/// ```
 pub trait Log {
     /// The last durable position.
+    ///
+    /// ```
+    /// # use eric_sse::{Offset, log::Log as _};
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// assert_eq!(engine.tail().offset, Offset::ZERO);
+    /// let taken = engine.submit(vec![headline]).await?;
+    /// assert_eq!(engine.tail(), taken[0].position);
+    /// # Ok(())
+    /// # });
+    /// ```
     fn tail(&self) -> Position;
 
     /// Opens a lane for a channel that is kept by `retention`.
+    ///
+    /// ```
+    /// # use eric_sse::log::Log as _;
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// # let retention = eric_testkit::retention();
+    /// let sports = engine.open(retention).await?;
+    /// assert!(sports > news, "numbers grow");
+    /// # Ok(())
+    /// # });
+    /// ```
     fn open(&self, retention: Retention) -> Ticket<Lane>;
 
     /// Keeps the lanes of a channel by `retention` from now on; what it no longer allows goes at once.
+    ///
+    /// ```
+    /// # use eric_sse::log::Log as _;
+    /// # use eric_sse::lane::Retention;
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// # let retention = eric_testkit::retention();
+    /// engine.submit(vec![headline; 3]).await?;
+    /// engine.retain(news, Retention { max_messages: 1, ..retention }).await?;
+    /// assert_eq!(engine.lane(news).await?.messages, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     fn retain(&self, channel: Lane, retention: Retention) -> Ticket<()>;
 
     /// Removes the lane of a channel and those of its listeners. Their readers are told by
     /// [`FeedEvent::Removed`](crate::engine::FeedEvent); a later submit to them is refused.
+    ///
+    /// ```
+    /// # use eric_sse::{ErrorKind, log::Log as _};
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// engine.close(news).await?;
+    /// let refused = engine.submit(vec![headline]).await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Closed);
+    /// # Ok(())
+    /// # });
+    /// ```
     fn close(&self, channel: Lane) -> Ticket<()>;
 
     /// Takes a batch: the order of calls is the order of offsets, a batch is contiguous, all or nothing.
@@ -48,24 +117,89 @@ pub trait Log {
     /// Nothing was taken where the ticket resolves to an error: [`ErrorKind::KeyReused`] (same key, other content),
     /// [`ErrorKind::LimitExceeded`] (overflow `reject`, or a message that no limit lets in), [`ErrorKind::Closed`]
     /// (the lane was removed), [`ErrorKind::Unavailable`], [`ErrorKind::NoSpace`].
+    ///
+    /// ```
+    /// # use eric_sse::log::{Log as _, NewEntry};
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// let order = NewEntry { key: Some("order-17".parse()?), ..headline };
+    /// let taken = engine.submit(vec![order.clone()]).await?;
+    /// let again = engine.submit(vec![order]).await?;
+    /// assert!(taken[0].first && !again[0].first);
+    /// assert_eq!(again[0].position, taken[0].position);
+    /// # Ok(())
+    /// # });
+    /// ```
     fn submit(&self, batch: Vec<NewEntry>) -> Ticket<Vec<Taken>>;
 
     /// Kept entries of `lane` after `after`, in order, within `budget` (the first is returned whatever its size).
     /// Shows only what is durable, and all of what the feed has reported.
+    ///
+    /// ```
+    /// # use eric_sse::{Offset, log::{Budget, Log as _}};
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// engine.submit(vec![headline; 3]).await?;
+    /// let one = Budget { entries: 1, ..Budget::default() };
+    /// let page = engine.read(news, Offset::new(1), one).await?;
+    /// assert_eq!(page.entries[0].offset(), Offset::new(2));
+    /// # Ok(())
+    /// # });
+    /// ```
     fn read(&self, lane: Lane, after: Offset, budget: Budget) -> BoxFuture<'_, Result<Page>>;
 
     /// What the stretch after `after` up to and including `to` holds, trimmed entries counted where known.
+    ///
+    /// ```
+    /// # use eric_sse::{Offset, log::Log as _};
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// engine.submit(vec![headline; 3]).await?;
+    /// let span = engine.span(news, Offset::new(1), Offset::new(3)).await?;
+    /// assert_eq!((span.entries, span.last), (Some(2), Some(Offset::new(3))));
+    /// # Ok(())
+    /// # });
+    /// ```
     fn span(&self, lane: Lane, after: Offset, to: Offset) -> BoxFuture<'_, Result<Span>>;
 
     /// What is kept of `lane`. What is too old goes first: a hub asks now and then of lanes that nobody touches.
+    ///
+    /// ```
+    /// # use eric_sse::{Offset, log::Log as _};
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// engine.submit(vec![headline; 3]).await?;
+    /// let info = engine.lane(news).await?;
+    /// assert_eq!((info.messages, info.last), (3, Some(Offset::new(3))));
+    /// # Ok(())
+    /// # });
+    /// ```
     fn lane(&self, lane: Lane) -> BoxFuture<'_, Result<LaneInfo>>;
 
     /// The lanes that are open, in the order of their numbers. A hub asks once, when it starts, to find what a crash
     /// left between the log and its own records.
+    ///
+    /// ```
+    /// # use eric_sse::{cursor::Cursors as _, lane::OpenLane, log::Log as _};
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// let bob = engine.join(news).await?.lane;
+    /// let open = [OpenLane { lane: news, channel: None }, OpenLane { lane: bob, channel: Some(news) }];
+    /// assert_eq!(engine.lanes(), open);
+    /// # Ok(())
+    /// # });
+    /// ```
     fn lanes(&self) -> Vec<OpenLane>;
 }
 
 /// A message on its way into the log.
+///
+/// ```
+/// # use eric_sse::{Clock as _, Message, SystemClock, log::Log as _};
+/// use eric_sse::log::NewEntry;
+///
+/// # eric_testkit::engine_example(async |engine, news, headline| {
+/// let message = Message::of("tick", &7)?;
+/// let tick = NewEntry { lane: news, message, key: None, taken_at: SystemClock.now() };
+/// assert!(engine.submit(vec![tick]).await?[0].first);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone)]
 pub struct NewEntry {
     /// Where it goes.
@@ -79,6 +213,19 @@ pub struct NewEntry {
 }
 
 /// Where a message of a batch ended up.
+///
+/// ```
+/// # use eric_sse::log::{Log as _, NewEntry};
+/// use eric_sse::log::Taken;
+///
+/// # eric_testkit::engine_example(async |engine, news, headline| {
+/// // A repetition within one batch is recognised too.
+/// let order = NewEntry { key: Some("order-17".parse()?), ..headline };
+/// let taken = engine.submit(vec![order.clone(), order]).await?;
+/// assert_eq!(taken[1], Taken { first: false, ..taken[0] });
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
     /// Its position: this one's, or that of the first with the same key.
@@ -88,6 +235,13 @@ pub struct Taken {
 }
 
 /// How much one read returns.
+///
+/// ```
+/// use eric_sse::{limits::READ_BYTES_MAX, log::Budget};
+///
+/// let few = Budget { entries: 10, ..Budget::default() };
+/// assert_eq!(few.bytes, READ_BYTES_MAX);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     /// Entries at most.
@@ -104,6 +258,22 @@ impl Default for Budget {
 }
 
 /// What one read returns.
+///
+/// ```
+/// # use eric_sse::{Offset, log::{Budget, Log as _}};
+/// # eric_testkit::engine_example(async |engine, news, headline| {
+/// engine.submit(vec![headline; 3]).await?;
+/// // Where one page ends, the next begins.
+/// let (mut after, mut pages) = (Offset::ZERO, 0);
+/// while after < engine.tail().offset {
+///     let two = Budget { entries: 2, ..Budget::default() };
+///     let page = engine.read(news, after, two).await?;
+///     (after, pages) = (page.searched_to, pages + 1);
+/// }
+/// assert_eq!(pages, 2);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone)]
 pub struct Page {
     /// Entries of the lane in log order.
@@ -118,6 +288,17 @@ pub struct Page {
 ///
 /// # Cancel safety
 /// Dropping a ticket does not undo the change; it only forgets to look.
+///
+/// ```
+/// # use eric_sse::log::Log as _;
+/// # eric_testkit::engine_example(async |engine, news, headline| {
+/// // Both are ordered by now; that they are durable is what the tickets tell, in any order.
+/// let (first, second) = (engine.submit(vec![headline.clone()]), engine.submit(vec![headline]));
+/// let (second, first) = (second.await?, first.await?);
+/// assert!(first[0].position.offset < second[0].position.offset);
+/// # Ok(())
+/// # });
+/// ```
 #[must_use = "a change is durable only once its ticket resolves"]
 pub struct Ticket<T>(State<T>);
 
@@ -129,6 +310,16 @@ enum State<T> {
 
 impl<T> Ticket<T> {
     /// A ticket that is resolved already.
+    ///
+    /// ```
+    /// use eric_sse::log::Ticket;
+    ///
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// // An engine in memory has nothing to wait for.
+    /// assert_eq!(Ticket::ready(Ok(7)).await?, 7);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn ready(result: Result<T>) -> Self {
         Self(State::Ready(Some(result)))
     }
@@ -150,6 +341,18 @@ impl<T> Ticket<T> {
     }
 
     /// A ticket that resolves as `future` does; the change must be ordered already.
+    ///
+    /// ```
+    /// use eric_sse::log::Ticket;
+    ///
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// let (resolver, written) = Ticket::pending();
+    /// let counted = Ticket::from_future(async { written.await.map(|bytes: Vec<u8>| bytes.len()) });
+    /// resolver.resolve(Ok(vec![1, 2, 3]));
+    /// assert_eq!(counted.await?, 3);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn from_future(future: impl Future<Output = Result<T>> + Send + 'static) -> Self {
         Self(State::Future(Box::pin(future)))
     }
@@ -180,11 +383,36 @@ impl<T> fmt::Debug for Ticket<T> {
 }
 
 /// What resolves a [`Ticket`].
+///
+/// ```
+/// # use eric_sse::ErrorKind;
+/// use eric_sse::log::Ticket;
+///
+/// # eric_testkit::engine_example(async |engine, news, headline| {
+/// // A writer that is gone answers nobody, and nobody waits for it.
+/// let (resolver, ticket) = Ticket::<u64>::pending();
+/// drop(resolver);
+/// assert_eq!(ticket.await.unwrap_err().kind(), ErrorKind::Unavailable);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Resolver<T>(oneshot::Sender<Result<T>>);
 
 impl<T> Resolver<T> {
     /// Answers whoever holds the ticket, if anybody still does.
+    ///
+    /// ```
+    /// # use eric_sse::{Error, ErrorKind};
+    /// use eric_sse::log::Ticket;
+    ///
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// let (resolver, ticket) = Ticket::<u64>::pending();
+    /// resolver.resolve(Err(Error::new(ErrorKind::NoSpace, "the disk is full")));
+    /// assert_eq!(ticket.await.unwrap_err().kind(), ErrorKind::NoSpace);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn resolve(self, result: Result<T>) {
         let _ = self.0.send(result);
     }

@@ -4,6 +4,7 @@
 
 pub mod broken;
 pub mod broken_kv;
+mod engine_example;
 mod example;
 pub mod kv_suite;
 pub mod slow;
@@ -11,6 +12,7 @@ pub mod suite;
 
 pub use broken::{BrokenEngine, Fault};
 pub use broken_kv::{BrokenKv, KvFault};
+pub use engine_example::{Entries, engine_example, lanes_example, retention, take};
 pub use eric_verify::fault_disk::FaultDisk;
 pub use eric_verify::{ManualClock, clock, fault_disk};
 pub use example::example;

@@ -36,6 +36,13 @@ pub struct MemoryEngine {
 
 impl MemoryEngine {
     /// An empty engine in an epoch of its own.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::{SystemClock, engine::memory::MemoryEngine, log::Log as _};
+    /// let (one, other) = (MemoryEngine::new(Arc::new(SystemClock)), MemoryEngine::new(Arc::new(SystemClock)));
+    /// assert_ne!(one.tail().epoch, other.tail().epoch);
+    /// ```
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let lanes = Lanes::new(Epoch::generate(), Offset::ZERO, 0, 0);
         Self { clock, feed: RwLock::new(None), lanes: Mutex::new(lanes) }
