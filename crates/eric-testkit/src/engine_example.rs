@@ -50,10 +50,14 @@ pub fn engine_example(
 /// # Panics
 /// If the example fails.
 pub fn lanes_example(body: impl FnOnce(&mut Lanes<Entries>, Lane, NewEntry) -> Result<(), Box<dyn Error>>) {
-    let epoch = "now".parse().expect("an epoch is of letters");
-    let mut lanes = Lanes::new(epoch, Offset::ZERO, 0, 0);
+    let mut lanes = no_lanes();
     let news = lanes.open(retention());
     body(&mut lanes, news, headline(news, Timestamp::default())).expect("an example does what it says");
+}
+
+/// What an engine has of lanes before it reads back what it wrote down: none, in the epoch `now`.
+pub fn no_lanes() -> Lanes<Entries> {
+    Lanes::new("now".parse().expect("an epoch is of letters"), Offset::ZERO, 0, 0)
 }
 
 /// Takes a batch as an engine does, and shows it.

@@ -12,7 +12,7 @@ pub mod suite;
 
 pub use broken::{BrokenEngine, Fault};
 pub use broken_kv::{BrokenKv, KvFault};
-pub use engine_example::{Entries, engine_example, lanes_example, retention, take};
+pub use engine_example::{Entries, engine_example, lanes_example, no_lanes, retention, take};
 pub use eric_verify::fault_disk::FaultDisk;
 pub use eric_verify::{ManualClock, clock, fault_disk};
 pub use example::example;

@@ -30,6 +30,20 @@ use crate::lane::{Lane, Overflow, Retention};
 use crate::log::{NewEntry, Taken};
 
 /// The lanes of one hub, and the cursors of its listeners.
+///
+/// ```
+/// # eric_testkit::lanes_example(|lanes, news, headline| {
+/// // Planned, in order …
+/// for entry in lanes.admit(vec![headline], 0)?.entries {
+///     lanes.keep(news, (&entry).into(), entry);
+/// }
+/// assert_eq!(lanes.info(news)?.messages, 0);
+/// // … and seen, once the engine has made it durable.
+/// lanes.show(lanes.tail());
+/// assert_eq!(lanes.info(news)?.messages, 1);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Lanes<S> {
     epoch: Epoch,
@@ -68,6 +82,18 @@ struct ListenerLane<S> {
 }
 
 /// A batch that was taken.
+///
+/// ```
+/// # use eric_sse::log::NewEntry;
+/// # eric_testkit::lanes_example(|lanes, news, headline| {
+/// // What is a repetition has a position, and no entry of its own.
+/// let order = NewEntry { key: Some("order-17".parse()?), ..headline };
+/// let admitted = lanes.admit(vec![order.clone(), order], 0)?;
+/// assert_eq!((admitted.taken.len(), admitted.entries.len()), (2, 1));
+/// assert_eq!(admitted.keys, [Some("order-17".parse()?)]);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Admitted {
     /// Where each message of the batch ended up.
@@ -80,6 +106,17 @@ pub struct Admitted {
 
 impl<S: Shelf> Lanes<S> {
     /// No lanes, in `epoch`. `tail`, `lanes_opened` and `fences_issued` are what was given out before.
+    ///
+    /// ```
+    /// # use eric_sse::Offset;
+    /// # use eric_testkit::Entries;
+    /// use eric_sse::engine::lanes::Lanes;
+    ///
+    /// let mut lanes = Lanes::<Entries>::new("7f3a".parse()?, Offset::new(41), 6, 0);
+    /// assert_eq!(lanes.open(eric_testkit::retention()).get(), 7);
+    /// assert_eq!(lanes.shown().to_string(), "7f3a-41");
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn new(epoch: Epoch, tail: Offset, lanes_opened: u64, fences_issued: u64) -> Self {
         Self {
             epoch,
@@ -94,27 +131,70 @@ impl<S: Shelf> Lanes<S> {
     }
 
     /// The present epoch.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// assert_eq!(lanes.shown().epoch, lanes.epoch());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
     /// The last offset that was given, whether readers may see it or not.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// lanes.admit(vec![headline; 3], 0)?;
+    /// assert_eq!(lanes.tail().get(), 3);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn tail(&self) -> Offset {
         self.tail
     }
 
     /// The last position that readers may see.
+    ///
+    /// ```
+    /// # use eric_sse::Offset;
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// lanes.admit(vec![headline], 0)?;
+    /// assert_eq!(lanes.shown().offset, Offset::ZERO, "it is not durable yet");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn shown(&self) -> Position {
         Position { epoch: self.epoch, offset: self.shown }
     }
 
     /// Lets readers see everything up to `upto`.
+    ///
+    /// ```
+    /// # use eric_sse::Offset;
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// lanes.admit(vec![headline; 3], 0)?;
+    /// lanes.show(Offset::new(2));
+    /// assert_eq!(lanes.shown().offset, Offset::new(2));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn show(&mut self, upto: Offset) {
         assert!(self.shown <= upto && upto <= self.tail, "what is shown was taken, and stays shown");
         self.shown = upto;
     }
 
     /// Opens a channel's lane.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # let retention = eric_testkit::retention();
+    /// let sports = lanes.open(retention);
+    /// assert!(sports > news);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn open(&mut self, retention: Retention) -> Lane {
         let lane = self.number_lane();
         self.channels.insert(lane, ChannelLane::new(retention));
@@ -125,6 +205,17 @@ impl<S: Shelf> Lanes<S> {
     ///
     /// # Errors
     /// [`ErrorKind::Closed`] where it was removed.
+    ///
+    /// ```
+    /// # use eric_sse::lane::Retention;
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # let retention = eric_testkit::retention();
+    /// let bob = lanes.join(news)?.lane;
+    /// let due = lanes.retain(news, Retention { max_age_s: 60, ..retention })?;
+    /// assert_eq!(due, [bob, news]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn retain(&mut self, channel: Lane, retention: Retention) -> Result<Vec<Lane>> {
         let lane = self.channels.get_mut(&channel).ok_or_else(|| gone(channel))?;
         lane.retention = retention;
@@ -132,6 +223,15 @@ impl<S: Shelf> Lanes<S> {
     }
 
     /// Removes a channel's lane and those of its listeners; returns what they kept, the channel's last.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// let bob = lanes.join(news)?.lane;
+    /// let removed: Vec<_> = lanes.close(news).into_iter().map(|(lane, _)| lane).collect();
+    /// assert_eq!(removed, [bob, news]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn close(&mut self, channel: Lane) -> Vec<(Lane, S)> {
         let Some(closed) = self.channels.remove(&channel) else { return Vec::new() };
         let listener = |lane| {
@@ -149,6 +249,17 @@ impl<S: Shelf> Lanes<S> {
     ///
     /// # Errors
     /// As [`Log::submit`](crate::log::Log::submit).
+    ///
+    /// ```
+    /// # use eric_sse::{ErrorKind, Message, log::NewEntry};
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// let order = NewEntry { key: Some("order-17".parse()?), ..headline };
+    /// lanes.admit(vec![order.clone()], 0)?;
+    /// let other = NewEntry { message: Message::of("order", "another")?, ..order };
+    /// assert_eq!(lanes.admit(vec![other], 0).unwrap_err().kind(), ErrorKind::KeyReused);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn admit(&mut self, batch: Vec<NewEntry>, now_ms: u64) -> Result<Admitted> {
         self.dedup.forget_old(now_ms);
         for lane in lanes_of(&batch) {
@@ -186,11 +297,34 @@ impl<S: Shelf> Lanes<S> {
     }
 
     /// Puts an entry that was admitted where its lane keeps it.
+    ///
+    /// ```
+    /// # use eric_sse::engine::lanes::Shelf as _;
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// let entry = lanes.admit(vec![headline], 0)?.entries.remove(0);
+    /// lanes.keep(news, (&entry).into(), entry);
+    /// assert_eq!(lanes.shelf(news)?.0.len(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn keep(&mut self, lane: Lane, kept: Kept, item: S::Item) {
         self.keep_mut(lane).expect("it was admitted to its lane").push(kept, item);
     }
 
     /// Lets go of what the lane's rules no longer keep, as far as it is shown; `gone` is told of each entry.
+    ///
+    /// ```
+    /// # use eric_sse::lane::Retention;
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # eric_testkit::take(lanes, vec![headline; 3])?;
+    /// # let retention = eric_testkit::retention();
+    /// lanes.retain(news, Retention { max_messages: 1, ..retention })?;
+    /// let mut gone = Vec::new();
+    /// lanes.enforce(news, 0, |kept, _| gone.push(kept.offset.get()));
+    /// assert_eq!(gone, [1, 2]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn enforce(&mut self, lane: Lane, now_ms: u64, gone: impl FnMut(Kept, S::Item)) -> Option<LetGo> {
         let (finished, rules) = self.rules(lane)?;
         let shown = self.shown;
@@ -323,6 +457,17 @@ enum First {
 }
 
 /// The lanes of a batch, each once.
+///
+/// ```
+/// # use eric_sse::{engine::lanes::lanes_of, log::NewEntry};
+/// # eric_testkit::lanes_example(|lanes, news, headline| {
+/// let bob = lanes.join(news)?.lane;
+/// let note = NewEntry { lane: bob, ..headline.clone() };
+/// let lanes: Vec<_> = lanes_of(&[headline, note.clone(), note]).collect();
+/// assert_eq!(lanes, [news, bob]);
+/// # Ok(())
+/// # });
+/// ```
 pub fn lanes_of(batch: &[NewEntry]) -> impl Iterator<Item = Lane> + Clone + use<> {
     let first = batch.first().map(|new| new.lane);
     // Most batches go to one lane, and cost nothing here.

@@ -48,6 +48,19 @@ impl Readers {
 }
 
 /// A cursor that moved.
+///
+/// ```
+/// # use eric_sse::cursor::{Authority, Commit};
+/// # eric_testkit::lanes_example(|lanes, news, headline| {
+/// # let bob = lanes.join(news)?.lane;
+/// # eric_testkit::take(lanes, vec![headline; 3])?;
+/// let ack = Commit { listener: bob, to: lanes.shown(), by: Authority::Ack };
+/// let moved = lanes.commit(&ack)?.1.expect("it was at the beginning");
+/// // Of both lanes that bob follows it is known how much he has finished.
+/// assert_eq!((moved.channel_finished, moved.finished), (3, 0));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moved {
     /// Whose.
@@ -67,6 +80,15 @@ impl<S: Shelf> Lanes<S> {
     ///
     /// # Errors
     /// [`ErrorKind::Closed`] where the channel was removed.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # eric_testkit::take(lanes, vec![headline])?;
+    /// let bob = lanes.join(news)?;
+    /// assert_eq!(bob.floor, lanes.tail());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn join(&mut self, channel: Lane) -> Result<Joined> {
         if !self.channels.contains_key(&channel) {
             return Err(gone(channel));
@@ -91,6 +113,16 @@ impl<S: Shelf> Lanes<S> {
     }
 
     /// Removes a listener; returns its channel's lane, for which [`Lanes::enforce`] is due, and what its own kept.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// let bob = lanes.join(news)?.lane;
+    /// let (channel, _) = lanes.leave(bob).expect("he was there");
+    /// assert_eq!(channel, news);
+    /// assert!(lanes.leave(bob).is_none());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn leave(&mut self, listener: Lane) -> Option<(Lane, S)> {
         let left = self.listeners.remove(&listener)?;
         let channel = self.channels.get_mut(&left.channel).expect("a listener's channel is there");
@@ -103,6 +135,17 @@ impl<S: Shelf> Lanes<S> {
     ///
     /// # Errors
     /// As [`Cursors::lease`](crate::cursor::Cursors::lease).
+    ///
+    /// ```
+    /// # use eric_sse::Conflict;
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// let bob = lanes.join(news)?.lane;
+    /// let first = lanes.lease(bob, Conflict::Refuse)?;
+    /// assert!(lanes.lease(bob, Conflict::Refuse).is_err());
+    /// assert!(lanes.lease(bob, Conflict::Replace)?.fence > first.fence);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn lease(&mut self, listener: Lane, conflict: Conflict) -> Result<Lease> {
         let cursor = self.cursor(listener)?;
         if cursor.leased && conflict == Conflict::Refuse {
@@ -115,6 +158,20 @@ impl<S: Shelf> Lanes<S> {
     }
 
     /// Gives a lease back, if it is still the latest.
+    ///
+    /// ```
+    /// # use eric_sse::Conflict;
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # let bob = lanes.join(news)?.lane;
+    /// let replaced = lanes.lease(bob, Conflict::Replace)?;
+    /// let live = lanes.lease(bob, Conflict::Replace)?;
+    /// lanes.release(bob, replaced.fence);
+    /// assert!(lanes.cursor(bob)?.leased, "the lease is another's by now");
+    /// lanes.release(bob, live.fence);
+    /// assert!(!lanes.cursor(bob)?.leased);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn release(&mut self, listener: Lane, fence: Fence) {
         if let Some(listener) = self.listeners.get_mut(&listener)
             && listener.lease == Some(fence)
@@ -127,6 +184,14 @@ impl<S: Shelf> Lanes<S> {
     ///
     /// # Errors
     /// [`ErrorKind::UnknownListener`] where it was removed.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// let bob = lanes.join(news)?;
+    /// assert_eq!(lanes.cursor(bob.lane)?.position.offset, bob.floor);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn cursor(&self, lane: Lane) -> Result<Cursor> {
         let listener = self.listeners.get(&lane).ok_or_else(|| unknown(lane))?;
         let present = Position { epoch: self.epoch, offset: listener.cursor };
@@ -138,6 +203,20 @@ impl<S: Shelf> Lanes<S> {
     ///
     /// # Errors
     /// As [`Cursors::commit`](crate::cursor::Cursors::commit) says of a single commit.
+    ///
+    /// ```
+    /// # use eric_sse::Conflict;
+    /// # use eric_sse::cursor::{Authority, Commit, Committed};
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # let bob = lanes.join(news)?.lane;
+    /// # eric_testkit::take(lanes, vec![headline])?;
+    /// let lease = lanes.lease(bob, Conflict::Replace)?;
+    /// let consumed = Commit { listener: bob, to: lanes.shown(), by: Authority::Reader(lease.fence) };
+    /// assert_eq!(lanes.commit(&consumed)?.0, Committed::Moved);
+    /// assert_eq!(lanes.commit(&consumed)?.0, Committed::Unchanged);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn commit(&mut self, commit: &Commit) -> Result<(Committed, Option<Moved>)> {
         let conflict = |text: String| Err(Error::new(ErrorKind::Conflict, text));
         let Commit { listener: lane, to, by } = *commit;

@@ -56,6 +56,22 @@ impl Rules {
 }
 
 /// What a lane let go.
+///
+/// ```
+/// # use eric_sse::lane::Retention;
+/// use eric_sse::EvictedBy;
+///
+/// # eric_testkit::lanes_example(|lanes, news, headline| {
+/// # let retention = eric_testkit::retention();
+/// lanes.join(news)?;
+/// # eric_testkit::take(lanes, vec![headline; 3])?;
+/// lanes.retain(news, Retention { max_messages: 1, ..retention })?;
+/// let let_go = lanes.enforce(news, 0, |_, _| ()).expect("two are too many");
+/// assert_eq!(let_go.to.get(), 2);
+/// assert_eq!(let_go.unread.by(EvictedBy::Messages), 2);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LetGo {
     /// The last entry that went.

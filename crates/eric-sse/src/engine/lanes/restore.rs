@@ -12,6 +12,19 @@ use crate::id::IdempotencyKey;
 use crate::lane::{Lane, Retention};
 
 /// What a lane remembers of the entries that it let go.
+///
+/// ```
+/// # use eric_sse::lane::Retention;
+/// # eric_testkit::lanes_example(|lanes, news, headline| {
+/// # eric_testkit::take(lanes, vec![headline; 3])?;
+/// # let retention = eric_testkit::retention();
+/// lanes.retain(news, Retention { max_messages: 1, ..retention })?;
+/// lanes.enforce(news, 0, |_, _| ());
+/// let trimmed = lanes.channel_state(news).expect("it is open").trimmed;
+/// assert_eq!((trimmed.total, trimmed.runs), (2, vec![(1, 2)]));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TrimmedState {
     /// How many there were.
@@ -25,6 +38,21 @@ pub struct TrimmedState {
 }
 
 /// A channel's lane without its entries.
+///
+/// ```
+/// # use eric_sse::lane::Retention;
+/// use eric_sse::engine::lanes::ChannelState;
+///
+/// # eric_testkit::lanes_example(|lanes, news, headline| {
+/// # let mut again = eric_testkit::no_lanes();
+/// let state = lanes.channel_state(news).expect("it is open");
+/// // What was written down since is laid over it.
+/// let retention = Retention { history: 0, ..state.retention };
+/// again.restore_channel(&ChannelState { retention, ..state });
+/// assert_eq!(again.channel_state(news).map(|state| state.retention.history), Some(0));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelState {
     /// The lane.
@@ -36,6 +64,16 @@ pub struct ChannelState {
 }
 
 /// A listener's lane without its entries, and its cursor.
+///
+/// ```
+/// # eric_testkit::lanes_example(|lanes, news, headline| {
+/// # eric_testkit::take(lanes, vec![headline; 3])?;
+/// let bob = lanes.join(news)?.lane;
+/// let state = lanes.listener_state(bob).expect("he is there");
+/// assert_eq!((state.channel, state.floor.get(), state.floor_rank), (news, 3, 3));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerState {
     /// Its lane.
@@ -60,17 +98,49 @@ pub struct ListenerState {
 
 impl<S: Shelf> Lanes<S> {
     /// The number of the last lane that was opened, and of the last fence that was given.
+    ///
+    /// ```
+    /// # use eric_sse::Conflict;
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// let bob = lanes.join(news)?.lane;
+    /// lanes.lease(bob, Conflict::Replace)?;
+    /// assert_eq!(lanes.counters(), (2, 1));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn counters(&self) -> (u64, u64) {
         (self.lanes_opened, self.fences_issued)
     }
 
     /// The state of a channel's lane.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// assert!(lanes.channel_state(news).is_some());
+    /// let bob = lanes.join(news)?.lane;
+    /// assert_eq!(lanes.channel_state(bob), None, "it is no channel's");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn channel_state(&self, lane: Lane) -> Option<ChannelState> {
         let channel = self.channels.get(&lane)?;
         Some(ChannelState { lane, retention: channel.retention, trimmed: channel.keep.trimmed.state() })
     }
 
     /// The state of a listener.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # let mut again = eric_testkit::no_lanes();
+    /// let bob = lanes.join(news)?.lane;
+    /// let (channel, listener) = (lanes.channel_state(news), lanes.listener_state(bob));
+    /// // After a restart:
+    /// again.restore_channel(&channel.expect("it is open"));
+    /// assert!(again.restore_listener(&listener.clone().expect("he is there")));
+    /// assert_eq!(again.listener_state(bob), listener);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn listener_state(&self, lane: Lane) -> Option<ListenerState> {
         let listener = self.listeners.get(&lane)?;
         let readers = &self.channels.get(&listener.channel)?.readers;
@@ -88,6 +158,16 @@ impl<S: Shelf> Lanes<S> {
     }
 
     /// Opens a channel's lane as it was, or brings one that is open to this state.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # let mut again = eric_testkit::no_lanes();
+    /// let state = lanes.channel_state(news).expect("it is open");
+    /// again.restore_channel(&state);
+    /// assert_eq!(again.list(), lanes.list());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn restore_channel(&mut self, state: &ChannelState) {
         self.lanes_opened = self.lanes_opened.max(state.lane.get());
         let channel = self.channels.entry(state.lane).or_insert_with(|| ChannelLane::new(state.retention));
@@ -96,16 +176,49 @@ impl<S: Shelf> Lanes<S> {
     }
 
     /// Opens a channel's lane as it was opened.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # let mut again = eric_testkit::no_lanes();
+    /// # let retention = eric_testkit::retention();
+    /// again.restore_open(news, retention);
+    /// assert_eq!(again.info(news)?.messages, 0);
+    /// assert!(again.open(retention) > news, "its number is not given again");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn restore_open(&mut self, lane: Lane, retention: Retention) {
         self.restore_channel(&ChannelState { lane, retention, trimmed: TrimmedState::default() });
     }
 
     /// Fences that are given from now on are larger than `issued`.
+    ///
+    /// ```
+    /// # use eric_sse::{Conflict, cursor::Fence};
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # let bob = lanes.join(news)?.lane;
+    /// lanes.restore_fences(41);
+    /// assert_eq!(lanes.lease(bob, Conflict::Replace)?.fence, Fence(42));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn restore_fences(&mut self, issued: u64) {
         self.fences_issued = self.fences_issued.max(issued);
     }
 
     /// Adds a listener as it was, or brings one that is there to this state. False where its channel is not known.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # let mut again = eric_testkit::no_lanes();
+    /// let bob = lanes.join(news)?.lane;
+    /// let state = lanes.listener_state(bob).expect("he is there");
+    /// assert!(!again.restore_listener(&state), "his channel is not there yet");
+    /// again.restore_open(news, eric_testkit::retention());
+    /// assert!(again.restore_listener(&state));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn restore_listener(&mut self, state: &ListenerState) -> bool {
         self.lanes_opened = self.lanes_opened.max(state.lane.get());
         let Some(channel) = self.channels.get_mut(&state.channel) else { return false };
@@ -137,6 +250,17 @@ impl<S: Shelf> Lanes<S> {
     }
 
     /// Adds a listener as it was when it joined. False where its channel is not known.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # let mut again = eric_testkit::no_lanes();
+    /// let bob = lanes.join(news)?;
+    /// again.restore_open(news, eric_testkit::retention());
+    /// assert!(again.restore_join(news, bob, 0));
+    /// assert_eq!(again.cursor(bob.lane)?, lanes.cursor(bob.lane)?);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn restore_join(&mut self, channel: Lane, joined: Joined, floor_rank: u64) -> bool {
         self.restore_listener(&ListenerState {
             lane: joined.lane,
@@ -152,6 +276,22 @@ impl<S: Shelf> Lanes<S> {
     }
 
     /// Moves a cursor as it moved, whatever channel is given. False where the listener is not known.
+    ///
+    /// ```
+    /// # use eric_sse::cursor::{Authority, Commit};
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # let mut again = eric_testkit::no_lanes();
+    /// # let bob = lanes.join(news)?;
+    /// # eric_testkit::take(lanes, vec![headline])?;
+    /// let ack = Commit { listener: bob.lane, to: lanes.shown(), by: Authority::Ack };
+    /// let moved = lanes.commit(&ack)?.1.expect("it was at the beginning");
+    /// # again.restore_open(news, eric_testkit::retention());
+    /// # again.restore_join(news, bob, 0);
+    /// assert!(again.restore_moved(&moved));
+    /// assert_eq!(again.cursor(bob.lane)?, lanes.cursor(bob.lane)?);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn restore_moved(&mut self, moved: &Moved) -> bool {
         let Some(listener) = self.listeners.get(&moved.listener) else { return false };
         let channel = listener.channel;
@@ -160,6 +300,17 @@ impl<S: Shelf> Lanes<S> {
     }
 
     /// Takes note of stretches of a lane's entries that were let go. False where the lane is not known.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # let mut again = eric_testkit::no_lanes();
+    /// again.restore_open(news, eric_testkit::retention());
+    /// again.restore_trimmed(news, &[(1, 2)]);
+    /// again.restore_trimmed(news, &[(1, 3)]);
+    /// assert_eq!(again.info(news)?.trimmed_to.get(), 3);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn restore_trimmed(&mut self, lane: Lane, runs: &[(u64, u64)]) -> bool {
         let Ok(keep) = self.keep_mut(lane) else { return false };
         for (first, last) in runs {
@@ -174,6 +325,18 @@ impl<S: Shelf> Lanes<S> {
 
     /// Puts a kept entry back, the oldest of its lane first. False where its lane is not known, let it go, or has it
     /// already.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # let mut again = eric_testkit::no_lanes();
+    /// # again.restore_open(news, eric_testkit::retention());
+    /// let entry = lanes.admit(vec![headline], 0)?.entries.remove(0);
+    /// assert!(again.restore_entry(news, (&entry).into(), entry.clone()));
+    /// assert!(!again.restore_entry(news, (&entry).into(), entry), "it has it");
+    /// assert_eq!(again.shown().offset, lanes.tail());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn restore_entry(&mut self, lane: Lane, kept: Kept, item: S::Item) -> bool {
         self.tail = self.tail.max(kept.offset);
         self.shown = self.tail;
@@ -187,6 +350,19 @@ impl<S: Shelf> Lanes<S> {
     }
 
     /// Remembers a key as it was used. Where the lane is not known nothing happens.
+    ///
+    /// ```
+    /// # use eric_sse::{Offset, log::NewEntry};
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// # let key: eric_sse::IdempotencyKey = "order-17".parse()?;
+    /// let digest = headline.message.digest();
+    /// lanes.restore_tail(Offset::new(7));
+    /// lanes.restore_key(news, &key, digest, Offset::new(7), 0);
+    /// let taken = lanes.admit(vec![NewEntry { key: Some(key), ..headline }], 0)?.taken[0];
+    /// assert_eq!((taken.position.offset, taken.first), (Offset::new(7), false));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn restore_key(&mut self, lane: Lane, key: &IdempotencyKey, digest: u128, at: Offset, used_ms: u64) {
         if self.keep_of(lane).is_ok() {
             self.dedup.remember(lane, key, digest, at, used_ms);
@@ -194,6 +370,15 @@ impl<S: Shelf> Lanes<S> {
     }
 
     /// Takes note of an offset that was given, whatever became of its entry.
+    ///
+    /// ```
+    /// # use eric_sse::Offset;
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// lanes.restore_tail(Offset::new(41));
+    /// assert_eq!(lanes.admit(vec![headline], 0)?.taken[0].position.offset, Offset::new(42));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn restore_tail(&mut self, tail: Offset) {
         self.tail = self.tail.max(tail);
         self.shown = self.tail;
@@ -201,6 +386,20 @@ impl<S: Shelf> Lanes<S> {
 
     /// A lane whose state cannot be: a listener that finished more than there ever was, or stands where nothing is
     /// yet. None of what an engine wrote down is like that.
+    ///
+    /// ```
+    /// use eric_sse::engine::lanes::ListenerState;
+    ///
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// let bob = lanes.join(news)?.lane;
+    /// assert_eq!(lanes.find_impossible(), None);
+    /// // A record that nobody wrote: he finished one of none.
+    /// let state = lanes.listener_state(bob).expect("he is there");
+    /// lanes.restore_listener(&ListenerState { finished: 1, ..state });
+    /// assert_eq!(lanes.find_impossible(), Some(bob));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn find_impossible(&self) -> Option<Lane> {
         let is_impossible = |(lane, listener): (&Lane, &ListenerLane<S>)| {
             let channel = self.channels.get(&listener.channel)?;
@@ -217,6 +416,17 @@ impl<S: Shelf> Lanes<S> {
 
     /// Ends the epoch: every cursor stays where it is for its listener to see, and starts again at the floor.
     /// Offsets go on.
+    ///
+    /// ```
+    /// # eric_testkit::lanes_example(|lanes, news, headline| {
+    /// let bob = lanes.join(news)?.lane;
+    /// let stood = lanes.cursor(bob)?.position;
+    /// lanes.begin_epoch("then".parse()?);
+    /// assert_eq!(lanes.shown().epoch.as_str(), "then");
+    /// assert_eq!(lanes.cursor(bob)?.position, stood, "he is told that its epoch is over");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn begin_epoch(&mut self, epoch: Epoch) {
         let ended = std::mem::replace(&mut self.epoch, epoch);
         let lanes: Vec<Lane> = self.listeners.keys().copied().collect();
