@@ -11,6 +11,14 @@ use crate::limits::EPOCH_BYTES_MAX;
 use crate::message::Message;
 
 /// A place in a hub's log. Entries count from 1; [`Offset::ZERO`] is before the first.
+///
+/// ```
+/// use eric_sse::Offset;
+///
+/// // The first entry is the one after the beginning.
+/// assert_eq!(Offset::ZERO.next(), Offset::new(1));
+/// assert!(Offset::new(1) < Offset::MAX);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Offset(u64);
 
@@ -21,16 +29,37 @@ impl Offset {
     pub const MAX: Self = Self(u64::MAX);
 
     /// The offset with this number.
+    ///
+    /// ```
+    /// use eric_sse::Offset;
+    ///
+    /// assert_eq!(Offset::new(42).to_string(), "42");
+    /// ```
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
     /// Its number.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// let taken = news.broadcast(Message::of("tick", &7)?).await?;
+    /// assert_eq!(taken.position.offset.get(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub const fn get(self) -> u64 {
         self.0
     }
 
     /// The offset after this one.
+    ///
+    /// ```
+    /// use eric_sse::Offset;
+    ///
+    /// assert_eq!(Offset::new(41).next(), Offset::new(42));
+    /// ```
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }
@@ -56,6 +85,12 @@ pub struct Epoch([u8; EPOCH_BYTES_MAX]);
 
 impl Epoch {
     /// A new epoch that no other is likely to share: 12 random characters.
+    ///
+    /// ```
+    /// use eric_sse::Epoch;
+    ///
+    /// assert_ne!(Epoch::generate(), Epoch::generate());
+    /// ```
     pub fn generate() -> Self {
         let mut bits = uuid::Uuid::new_v4().as_u128();
         let mut text = [0; EPOCH_BYTES_MAX];
@@ -67,6 +102,14 @@ impl Epoch {
     }
 
     /// Its characters.
+    ///
+    /// ```
+    /// use eric_sse::Position;
+    ///
+    /// let position: Position = "7f3a-42".parse()?;
+    /// assert_eq!(position.epoch.as_str(), "7f3a");
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn as_str(&self) -> &str {
         let len = self.0.iter().position(|byte| *byte == 0).unwrap_or(EPOCH_BYTES_MAX);
         std::str::from_utf8(&self.0[..len]).expect("an epoch is made of ASCII")
@@ -140,6 +183,17 @@ impl fmt::Display for Position {
 }
 
 /// A message that the log has taken. Cloning shares it.
+///
+/// ```
+/// # use eric_sse::Message;
+/// # eric_testkit::example(async |hub, news, bob| {
+/// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+/// let entry = news.history(None, 1).await?.entries.remove(0);
+/// assert_eq!(entry.position(), hub.tail());
+/// assert_eq!(entry.message().kind().as_str(), "headline");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone)]
 pub struct Entry(Arc<Taking>);
 
@@ -153,36 +207,110 @@ struct Taking {
 
 impl Entry {
     /// What an engine makes of a [`NewEntry`](crate::log::NewEntry) once it has a place for it.
+    ///
+    /// ```
+    /// # use eric_sse::{Entry, Message, Timestamp, lane::Lane};
+    /// let (position, lane) = ("7f3a-42".parse()?, Lane::new(1));
+    /// let entry = Entry::new(position, lane, Timestamp::from_ms(0), Message::of("tick", &7)?);
+    /// assert_eq!(entry.clone().message(), entry.message());
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn new(position: Position, lane: Lane, taken_at: Timestamp, message: Message) -> Self {
         Self(Arc::new(Taking { position, lane, taken_at, message }))
     }
 
     /// Where it stands.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// let taken = news.broadcast(Message::of("tick", &7)?).await?;
+    /// let kept = news.history(None, 1).await?.entries;
+    /// assert_eq!(kept[0].position(), taken.position);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn position(&self) -> Position {
         self.0.position
     }
 
     /// Where it stands within its epoch.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// for n in 0..3 {
+    ///     news.broadcast(Message::of("tick", &n)?).await?;
+    /// }
+    /// let kept = news.history(None, 10).await?.entries;
+    /// assert!(kept.is_sorted_by_key(|entry| entry.offset()));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn offset(&self) -> Offset {
         self.0.position.offset
     }
 
     /// The lane it is in.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// news.dispatch(bob.id(), Message::of("note", "for bob")?).await?;
+    /// let mut lanes = Vec::new();
+    /// while let Some(delivery) = news.deliver_next(bob.id()).await? {
+    ///     lanes.push(delivery.framed().entry().lane());
+    /// }
+    /// assert_ne!(lanes[0], lanes[1], "one is the channel's, the other bob's own");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn lane(&self) -> Lane {
         self.0.lane
     }
 
     /// When the log took it.
+    ///
+    /// ```
+    /// # use eric_sse::{Clock as _, Message, SystemClock};
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// let before = SystemClock.now();
+    /// news.broadcast(Message::of("tick", &7)?).await?;
+    /// let kept = news.history(None, 1).await?.entries;
+    /// assert!(before <= kept[0].taken_at());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn taken_at(&self) -> Timestamp {
         self.0.taken_at
     }
 
     /// What was published.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// let tick = Message::of("tick", &7)?;
+    /// news.broadcast(tick.clone()).await?;
+    /// assert_eq!(*news.history(None, 1).await?.entries[0].message(), tick);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn message(&self) -> &Message {
         &self.0.message
     }
 
     /// Bytes that count against limits: type and payload.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// news.broadcast(Message::of("tick", &7)?).await?;
+    /// assert_eq!(news.history(None, 1).await?.entries[0].bytes(), "tick7".len());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn bytes(&self) -> usize {
         self.0.message.bytes()
     }

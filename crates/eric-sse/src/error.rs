@@ -8,9 +8,36 @@ use std::fmt;
 use crate::lane::Lane;
 
 /// The library's result.
+///
+/// ```
+/// use eric_sse::ChannelId;
+///
+/// fn of_tenant(tenant: &str) -> eric_sse::Result<ChannelId> {
+///     format!("{tenant}/news").parse()
+/// }
+///
+/// assert_eq!(of_tenant("blue").unwrap().as_str(), "blue/news");
+/// assert!(of_tenant("a\nb").is_err());
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What a caller can do about an [`Error`].
+///
+/// ```
+/// # use eric_sse::ChannelSettings;
+/// use eric_sse::ErrorKind;
+///
+/// # eric_testkit::example(async |hub, news, bob| {
+/// let sports = match hub.channels().get(&"sports".parse()?) {
+///     Err(error) if error.kind() == ErrorKind::UnknownChannel => {
+///         hub.channels().create("sports".parse()?, ChannelSettings::default()).await?
+///     }
+///     found => found?,
+/// };
+/// assert_eq!(sports.id().as_str(), "sports");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -62,31 +89,82 @@ pub struct Error {
 
 impl Error {
     /// An error of `kind` that reads `message`: lower case, no full stop, naming the thing and the reason.
+    ///
+    /// ```
+    /// use eric_sse::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Unavailable, "the engine at 10.0.0.7 does not answer");
+    /// assert_eq!(error.to_string(), "the engine at 10.0.0.7 does not answer");
+    /// ```
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into().into_boxed_str(), limit: None, holder: None, source: None }
     }
 
     /// An [`ErrorKind::LimitExceeded`] that names the limit as the documentation spells it.
+    ///
+    /// ```
+    /// use eric_sse::{Error, ErrorKind};
+    ///
+    /// let error = Error::limit_exceeded("max_messages", "max_messages=10 is reached");
+    /// assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    /// assert_eq!(error.limit(), Some("max_messages"));
+    /// ```
     pub fn limit_exceeded(limit: &'static str, message: impl Into<String>) -> Self {
         Self { limit: Some(limit), ..Self::new(ErrorKind::LimitExceeded, message) }
     }
 
     /// The same error with the listener's lane that holds the limit, so that the hub can name it.
+    ///
+    /// ```
+    /// use eric_sse::{Error, lane::Lane};
+    ///
+    /// let bob = Lane::new(7);
+    /// let error = Error::limit_exceeded("max_messages", "max_messages=10 is reached").held_by(bob);
+    /// assert_eq!(error.to_string(), "max_messages=10 is reached", "the hub adds who bob is");
+    /// ```
     pub fn held_by(self, holder: Lane) -> Self {
         Self { holder: Some(holder), ..self }
     }
 
     /// The same error with what caused it.
+    ///
+    /// ```
+    /// use std::error::Error as _;
+    /// use eric_sse::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Unavailable, "cannot write").caused_by("the cable is out");
+    /// assert_eq!(error.source().unwrap().to_string(), "the cable is out");
+    /// ```
     pub fn caused_by(self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { source: Some(source.into()), ..self }
     }
 
     /// What the caller can do about it.
+    ///
+    /// ```
+    /// # use eric_sse::ErrorKind;
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// let error = hub.channels().get(&"sports".parse()?).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::UnknownChannel);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
     /// The name of the limit that is reached, for [`ErrorKind::LimitExceeded`].
+    ///
+    /// ```
+    /// # use eric_sse::{ChannelSettings, Hub, Limits};
+    /// # eric_testkit::example(async |_, _, _| {
+    /// let hub = Hub::in_memory_with(Limits { channels: 0, ..Limits::default() });
+    /// let full = hub.channels().create("news".parse()?, ChannelSettings::default()).await.unwrap_err();
+    /// assert_eq!(full.limit(), Some("channels"));
+    /// # Ok(())
+    /// # });
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn limit(&self) -> Option<&'static str> {
         self.limit
     }

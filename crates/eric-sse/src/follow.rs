@@ -16,6 +16,23 @@ use crate::log::Page;
 use crate::window::Framed;
 
 /// Where a subscription begins.
+///
+/// ```
+/// # use eric_sse::Message;
+/// use eric_sse::ReadFrom;
+///
+/// # eric_testkit::example(async |hub, news, bob| {
+/// let first = news.broadcast(Message::of("tick", &1)?).await?;
+/// news.broadcast(Message::of("tick", &2)?).await?;
+/// let mut items = Vec::new();
+/// for (from, entries) in [(ReadFrom::Earliest, 2), (ReadFrom::After(first.position), 1)] {
+///     items.clear();
+///     news.watch(from)?.next_items(&mut items).await?;
+///     assert_eq!(items.len(), entries);
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReadFrom {
     /// A listener: at its cursor. A watcher: at the tail.
@@ -30,6 +47,19 @@ pub enum ReadFrom {
 }
 
 /// Why a reader missed something.
+///
+/// ```
+/// # use eric_sse::{Item, ReadFrom};
+/// use eric_sse::GapReason;
+///
+/// # eric_testkit::example(async |hub, news, bob| {
+/// let mut items = Vec::new();
+/// news.watch(ReadFrom::After("longago-7".parse()?))?.next_items(&mut items).await?;
+/// let Item::Gap(gap) = &items[0] else { panic!("that epoch is over") };
+/// assert_eq!(gap.reason, GapReason::Epoch);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GapReason {
@@ -55,6 +85,22 @@ impl fmt::Display for GapReason {
 }
 
 /// What a reader is told when it missed something in a lane that it follows.
+///
+/// ```
+/// # use eric_sse::{GapReason, Item, Message, SettingsPatch, Subscribe};
+/// # eric_testkit::example(async |hub, news, bob| {
+/// let patch = SettingsPatch { max_messages: Some(1), ..SettingsPatch::default() };
+/// news.change_settings(&patch).await?;
+/// for n in 1..=3 {
+///     news.broadcast(Message::of("tick", &n)?).await?;
+/// }
+/// let mut items = Vec::new();
+/// news.subscribe(bob.id(), Subscribe::default()).await?.next_items(&mut items).await?;
+/// let Item::Gap(gap) = &items[0] else { panic!("two are gone") };
+/// assert_eq!((gap.reason, gap.missed), (GapReason::Trimmed, Some(2)));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
     /// Why.
@@ -68,6 +114,18 @@ pub struct Gap {
 }
 
 /// Why a subscription is over.
+///
+/// ```
+/// # use eric_sse::Subscribe;
+/// use eric_sse::End;
+///
+/// # eric_testkit::example(async |hub, news, bob| {
+/// let mut subscription = news.subscribe(bob.id(), Subscribe::default()).await?;
+/// news.remove_listener(bob.id()).await?;
+/// assert_eq!(subscription.next_items(&mut Vec::new()).await?, Some(End::Removed));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum End {

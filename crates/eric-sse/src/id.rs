@@ -42,6 +42,12 @@ macro_rules! checked_text {
 
         impl $name {
             /// The id as it was given.
+            ///
+            /// ```
+            #[doc = concat!("let id: eric_sse::", stringify!($name), " = \"bob-7\".parse()?;")]
+            /// assert_eq!(id.as_str(), "bob-7");
+            /// # Ok::<(), eric_sse::Error>(())
+            /// ```
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -88,6 +94,12 @@ macro_rules! generated {
     ($name:ident) => {
         impl $name {
             /// A new version 4 UUID in lower case.
+            ///
+            /// ```
+            #[doc = concat!("use eric_sse::", stringify!($name), ";")]
+            ///
+            #[doc = concat!("assert_ne!(", stringify!($name), "::generate(), ", stringify!($name), "::generate());")]
+            /// ```
             pub fn generate() -> Self {
                 Self(uuid::Uuid::new_v4().to_string().into())
             }

@@ -1,7 +1,8 @@
 //! Every limit of the hub and of its doors, by name, with its unit at the end.
 //!
-//! A limit that is not here is not a limit. Each has a test exactly at it and one past it. What users can
-//! change is a field of [`Limits`] or of [`ChannelSettings`](crate::ChannelSettings); the constant is its default.
+//! A limit that is not here is not a limit. Where nothing else is said, it is the most that is allowed. Each has a test
+//! exactly at it and one past it. What users can change is a field of [`Limits`] or of
+//! [`ChannelSettings`](crate::ChannelSettings); the constant is its default.
 
 /// Bytes of a channel's, listener's, connection's or queue's id.
 pub const ID_BYTES_MAX: usize = 128;

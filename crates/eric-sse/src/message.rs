@@ -31,6 +31,14 @@ pub struct MessageType(Arc<str>);
 
 impl MessageType {
     /// The type as it was given.
+    ///
+    /// ```
+    /// use eric_sse::Message;
+    ///
+    /// let message = Message::of("order.paid", &17)?;
+    /// assert_eq!(message.kind().as_str().split('.').next(), Some("order"));
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -63,6 +71,16 @@ impl fmt::Debug for MessageType {
 }
 
 /// What a message carries. Today that is JSON; more kinds may come.
+///
+/// ```
+/// use eric_sse::Payload;
+///
+/// match Payload::of(&["a", "b"])? {
+///     Payload::Json(json) => assert_eq!(Payload::Json(json).as_json(), r#"["a","b"]"#),
+///     other => panic!("a kind that is newer than this program: {other:?}"),
+/// }
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Payload {
@@ -72,6 +90,12 @@ pub enum Payload {
 
 impl Payload {
     /// The JSON value `null`.
+    ///
+    /// ```
+    /// use eric_sse::Payload;
+    ///
+    /// assert_eq!(Payload::null().as_json(), "null");
+    /// ```
     pub fn null() -> Self {
         Self::Json(Json(Bytes::from_static(b"null")))
     }
@@ -99,6 +123,16 @@ impl Payload {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidMessage`] where it nests too deep.
+    ///
+    /// ```
+    /// use eric_sse::Payload;
+    /// use serde_json::value::RawValue;
+    ///
+    /// // Numbers are not read, and so stay as they were written.
+    /// let raw: &RawValue = serde_json::from_str("[ 1.50 ]").unwrap();
+    /// assert_eq!(Payload::from_raw(raw)?.as_json(), "[1.50]");
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn from_raw(raw: &RawValue) -> Result<Self> {
         Ok(Self::Json(Json(json::minify(raw.get())?.into())))
     }
@@ -142,12 +176,28 @@ impl Payload {
     }
 
     /// Its JSON, on one line.
+    ///
+    /// ```
+    /// use eric_sse::Payload;
+    ///
+    /// let payload = Payload::of(&[1, 2])?;
+    /// let numbers: Vec<u64> = serde_json::from_str(payload.as_json()).unwrap();
+    /// assert_eq!(numbers, [1, 2]);
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn as_json(&self) -> &str {
         let Self::Json(json) = self;
         std::str::from_utf8(&json.0).expect("JSON was taken from a str")
     }
 
     /// Its bytes, shared.
+    ///
+    /// ```
+    /// use eric_sse::Payload;
+    ///
+    /// assert_eq!(Payload::from_json("{ }")?.bytes().len(), 2);
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn bytes(&self) -> &Bytes {
         let Self::Json(json) = self;
         &json.0
@@ -155,6 +205,14 @@ impl Payload {
 }
 
 /// Minified JSON that was checked when it was taken.
+///
+/// ```
+/// use eric_sse::Payload;
+///
+/// // Texts that differ in white space only are one value.
+/// assert_eq!(Payload::from_json("[1, 2]")?, Payload::from_json("[ 1,2 ]")?);
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Json(Bytes);
 
@@ -192,6 +250,15 @@ impl Message {
     /// # Errors
     /// [`ErrorKind::TooLarge`] where type and payload together exceed
     /// [`MESSAGE_BYTES_MAX`].
+    ///
+    /// ```
+    /// use eric_sse::{ErrorKind, Message, Payload, limits::MESSAGE_BYTES_MAX};
+    ///
+    /// let novel = Payload::of(&"x".repeat(MESSAGE_BYTES_MAX))?;
+    /// let error = Message::new("novel".parse()?, novel).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TooLarge);
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn new(kind: MessageType, payload: Payload) -> Result<Self> {
         let bytes = kind.as_str().len() + payload.bytes().len();
         if bytes > MESSAGE_BYTES_MAX {
@@ -237,44 +304,113 @@ impl Message {
     }
 
     /// The same message with an id, which makes publishing it again harmless.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// let order = Message::of("order", &17)?.with_id("order-17".parse()?);
+    /// assert!(news.broadcast(order.clone()).await?.first);
+    /// assert!(!news.broadcast(order).await?.first, "it is there already");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn with_id(mut self, id: MessageId) -> Self {
         Arc::make_mut(&mut self.0).id = Some(id);
         self
     }
 
     /// The same message, signed with who sent it.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// let note = Message::of("note", "for bob")?.with_sender("alice".parse()?);
+    /// news.dispatch(bob.id(), note).await?;
+    /// let delivery = news.deliver_next(bob.id()).await?.expect("there is one");
+    /// assert_eq!(delivery.message().sender().map(|sender| sender.as_str()), Some("alice"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn with_sender(mut self, sender: SenderId) -> Self {
         Arc::make_mut(&mut self.0).sender = Some(sender);
         self
     }
 
     /// Its type.
+    ///
+    /// ```
+    /// use eric_sse::Message;
+    ///
+    /// assert_eq!(*Message::of("tick", &7)?.kind(), "tick".parse()?);
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn kind(&self) -> &MessageType {
         &self.0.kind
     }
 
     /// What it carries.
+    ///
+    /// ```
+    /// use eric_sse::Message;
+    ///
+    /// let message = Message::of("tick", &7)?;
+    /// assert_eq!(serde_json::from_str::<u64>(message.payload().as_json()).unwrap(), 7);
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn payload(&self) -> &Payload {
         &self.0.payload
     }
 
     /// The id its publisher gave it.
+    ///
+    /// ```
+    /// use eric_sse::Message;
+    ///
+    /// let order = Message::of("order", &17)?;
+    /// assert_eq!(order.id(), None);
+    /// assert!(order.with_id("order-17".parse()?).id().is_some());
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn id(&self) -> Option<&MessageId> {
         self.0.id.as_ref()
     }
 
     /// Who sent it.
+    ///
+    /// ```
+    /// use eric_sse::Message;
+    ///
+    /// let note = Message::of("note", "hello")?.with_sender("alice".parse()?);
+    /// assert_eq!(note.sender(), Some(&"alice".parse()?));
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn sender(&self) -> Option<&SenderId> {
         self.0.sender.as_ref()
     }
 
     /// Bytes that count against limits: type and payload.
+    ///
+    /// ```
+    /// use eric_sse::Message;
+    ///
+    /// assert_eq!(Message::of("tick", &7)?.bytes(), "tick7".len());
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn bytes(&self) -> usize {
         self.0.kind.as_str().len() + self.0.payload.bytes().len()
     }
 
     /// A digest of its content (type, payload, sender), the same on every machine and in every version:
     /// two messages under one idempotency key are the same where their digests are.
+    ///
+    /// ```
+    /// use eric_sse::Message;
+    ///
+    /// let order = Message::of("order", &17)?;
+    /// assert_eq!(order.digest(), order.clone().with_id("order-17".parse()?).digest());
+    /// assert_ne!(order.digest(), Message::of("order", &18)?.digest());
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn digest(&self) -> u128 {
         let mut hasher = SipHasher13::new();
         let sender = self.0.sender.as_ref().map_or("", SenderId::as_str);

@@ -31,6 +31,24 @@ const FRAME_OVERHEAD_BYTES: usize = 128;
 const WAKE_SLICE: usize = 256;
 
 /// An entry with the frames it was encoded to: once per format, however many readers there are.
+///
+/// ```
+/// # use std::{sync::Arc, time::Duration};
+/// # use eric_sse::{Item, Message, ReadFrom, sse::encode::Format};
+/// # eric_testkit::example(async |hub, news, bob| {
+/// let (mut one, mut other) = (news.watch(ReadFrom::Latest)?, news.watch(ReadFrom::Latest)?);
+/// news.broadcast(Message::of("tick", &7)?).await?;
+/// let mut items = Vec::new();
+/// one.next_items(&mut items).await?;
+/// other.next_items(&mut items).await?;
+/// for item in items {
+///     let Item::Entry(framed) = item else { panic!("nothing was missed") };
+///     framed.frame(Format::Payload, Duration::ZERO, hub.stats());
+/// }
+/// assert_eq!(hub.stats().frames_encoded.count(), 1, "once for both");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Framed {
     entry: Entry,
@@ -52,12 +70,34 @@ impl Framed {
     }
 
     /// The entry.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// news.broadcast(Message::of("tick", &7)?).await?;
+    /// let delivery = news.deliver_next(bob.id()).await?.expect("there is one");
+    /// assert_eq!(delivery.framed().entry().position(), hub.tail());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn entry(&self) -> &Entry {
         &self.entry
     }
 
     /// The entry as it goes to a client, encoded on first use and shared from then on. Formats that tell the
     /// reconnection time tell `retry`; where that has changed since, the entry is encoded anew.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use eric_sse::{Message, sse::encode::Format};
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// news.broadcast(Message::of("tick", &7)?).await?;
+    /// let delivery = news.deliver_next(bob.id()).await?.expect("there is one");
+    /// let frame = delivery.framed().frame(Format::Payload, Duration::ZERO, hub.stats());
+    /// assert!(frame.ends_with(b"event: tick\ndata: 7\n\n"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn frame(&self, format: Format, retry: Duration, stats: &Stats) -> Bytes {
         let retry = if format.tells_retry() { retry } else { Duration::ZERO };
         let encode = || {

@@ -15,6 +15,18 @@ use crate::entry::{Entry, Position};
 use crate::follow::Gap;
 
 /// How an entry is written to a client.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use eric_sse::{Entry, Message, Timestamp, lane::Lane};
+/// use eric_sse::sse::encode::{Format, event_frame};
+///
+/// # let (position, tick) = ("7f3a-42".parse()?, Message::of("tick", &7)?);
+/// # let entry = Entry::new(position, Lane::new(1), Timestamp::from_ms(0), tick);
+/// let as_line = event_frame(&entry, Format::Line, Duration::from_secs(3));
+/// assert_eq!(as_line, "{\"event\": \"tick\", \"retry\": 3000, \"data\": 7}\n");
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Format {
     /// An event with the payload.
@@ -34,6 +46,13 @@ impl Format {
     pub(crate) const COUNT: usize = 5;
 
     /// Whether its streams tell of gaps and ends by events of their own.
+    ///
+    /// ```
+    /// use eric_sse::sse::encode::Format;
+    ///
+    /// assert!(Format::Payload.has_control_events());
+    /// assert!(!Format::Compatible.has_control_events(), "eric-api's clients know none");
+    /// ```
     pub fn has_control_events(self) -> bool {
         matches!(self, Self::Payload | Self::Envelope)
     }
@@ -48,6 +67,18 @@ impl Format {
 pub const HEARTBEAT: &[u8] = b":\n";
 
 /// `entry` in `format`; formats that tell the reconnection time tell `retry`.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use eric_sse::{Entry, Message, Timestamp, lane::Lane};
+/// use eric_sse::sse::encode::{Format, event_frame};
+///
+/// # let (position, tick) = ("7f3a-42".parse()?, Message::of("tick", &7)?);
+/// # let entry = Entry::new(position, Lane::new(1), Timestamp::from_ms(0), tick);
+/// let frame = event_frame(&entry, Format::Payload, Duration::ZERO);
+/// assert_eq!(frame, "id: 7f3a-42\nevent: tick\ndata: 7\n\n");
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 pub fn event_frame(entry: &Entry, format: Format, retry: Duration) -> Bytes {
     let mut frame = BytesMut::with_capacity(128 + entry.bytes());
     match format {
@@ -89,16 +120,39 @@ pub fn prologue(retry: Duration) -> String {
 }
 
 /// The line that tells when to reconnect; by itself it is no event.
+///
+/// ```
+/// use std::time::Duration;
+/// use eric_sse::sse::encode::retry_line;
+///
+/// assert_eq!(retry_line(Duration::from_secs(3)), "retry: 3000\n");
+/// ```
 pub fn retry_line(retry: Duration) -> String {
     format!("retry: {}\n", retry.as_millis())
 }
 
 /// A block that plants `position` as the last event id and fires nothing.
+///
+/// ```
+/// use eric_sse::sse::encode::prime;
+///
+/// assert_eq!(prime("7f3a-42".parse()?), "id: 7f3a-42\n\n");
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 pub fn prime(position: Position) -> String {
     format!("id: {position}\n\n")
 }
 
 /// The control event that tells of a gap. Control events carry no id.
+///
+/// ```
+/// use eric_sse::{Gap, GapReason, sse::encode::gap_frame};
+///
+/// let gap = Gap { reason: GapReason::Epoch, from: Some("7f3a-42".parse()?), to: None, missed: None };
+/// let data = r#"{"reason":"epoch","from":"7f3a-42","to":null,"missed":null}"#;
+/// assert_eq!(gap_frame(&gap), format!("event: eric.gap\ndata: {data}\n\n"));
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 pub fn gap_frame(gap: &Gap) -> Bytes {
     let position =
         |position: Option<Position>| position.map_or("null".into(), |position| format!("\"{position}\""));

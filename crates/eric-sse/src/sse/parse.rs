@@ -6,6 +6,16 @@
 use crate::error::{Error, ErrorKind, Result};
 
 /// An event as a browser would dispatch it.
+///
+/// ```
+/// use eric_sse::sse::parse::{Event, Item, Parser};
+///
+/// let mut items = Vec::new();
+/// Parser::new(1024).feed(b"id: 7\ndata: hello\n\n", &mut items)?;
+/// let event = Event { kind: "message".into(), data: "hello".into(), id: "7".into() };
+/// assert_eq!(items, [Item::Event(event)]);
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// Its type; `message` where the stream named none.
@@ -17,6 +27,15 @@ pub struct Event {
 }
 
 /// What a stream holds.
+///
+/// ```
+/// use eric_sse::sse::parse::{Item, Parser};
+///
+/// let mut items = Vec::new();
+/// Parser::new(1024).feed(b":ok\nretry: 3000\n", &mut items)?;
+/// assert_eq!(items, [Item::Comment("ok".into()), Item::RetryMs(3000)]);
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     /// An event.
@@ -57,6 +76,13 @@ pub struct Parser {
 
 impl Parser {
     /// A parser at the beginning of a stream that refuses a block of more than `event_bytes_max` bytes.
+    ///
+    /// ```
+    /// use eric_sse::{ErrorKind, sse::parse::Parser};
+    ///
+    /// let error = Parser::new(8).feed(b"data: too much", &mut Vec::new()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TooLarge);
+    /// ```
     pub fn new(event_bytes_max: usize) -> Self {
         Self {
             event_bytes_max,
@@ -72,6 +98,15 @@ impl Parser {
     }
 
     /// The last event id, to send when reconnecting.
+    ///
+    /// ```
+    /// use eric_sse::sse::parse::Parser;
+    ///
+    /// let mut parser = Parser::new(1024);
+    /// parser.feed(b"id: 7\n\nid: 8\n", &mut Vec::new())?;
+    /// assert_eq!(parser.last_id(), "7", "the block of the other is not over");
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn last_id(&self) -> &str {
         &self.last_id
     }
@@ -80,6 +115,17 @@ impl Parser {
     ///
     /// # Errors
     /// [`ErrorKind::TooLarge`] where a block is larger than allowed; the parser is not to be used further.
+    ///
+    /// ```
+    /// use eric_sse::sse::parse::Parser;
+    ///
+    /// let (mut parser, mut items) = (Parser::new(1024), Vec::new());
+    /// parser.feed(b"data: hel", &mut items)?;
+    /// assert!(items.is_empty());
+    /// parser.feed(b"lo\n\n", &mut items)?;
+    /// assert_eq!(items.len(), 1);
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn feed(&mut self, bytes: &[u8], items: &mut Vec<Item>) -> Result<()> {
         let mut rest = bytes;
         if self.is_after_cr && !rest.is_empty() {
