@@ -13,6 +13,15 @@ use serde_json::{Map, Value};
 use crate::wire::{parsed, parsed_or_null};
 
 /// A channel, as it was when the hub answered.
+///
+/// ```
+/// # eric_testkit::http_example(async |hub, news, bob| {
+/// let channel = hub.channel(&news).await?;
+/// assert_eq!((channel.listeners, channel.connected, channel.messages), (1, 0, 0));
+/// assert_eq!(channel.settings["retry_ms"], 3000);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Channel {
@@ -33,6 +42,16 @@ pub struct Channel {
 }
 
 /// A listener, as it was when the hub answered.
+///
+/// ```
+/// # use eric_client::Message;
+/// # eric_testkit::http_example(async |hub, news, bob| {
+/// hub.broadcast(&news, Message::of("tick", &7)?).await?;
+/// let listener = hub.listener(&news, &bob).await?;
+/// assert_eq!((listener.backlog, listener.backlog_bytes), (1, "tick7".len() as u64));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listener {
@@ -49,6 +68,18 @@ pub struct Listener {
 }
 
 /// A message as it was received.
+///
+/// ```
+/// # use eric_client::{Message, Paging};
+/// # eric_testkit::http_example(async |hub, news, bob| {
+/// let order = Message::of("order", &17)?.with_id("order-17".parse()?);
+/// hub.broadcast(&news, order).await?;
+/// let received = hub.history(&news, &Paging::default()).await?.items.remove(0);
+/// assert_eq!((received.kind.as_str(), received.payload.as_str()), ("order", "17"));
+/// assert_eq!(received.message_id.as_deref(), Some("order-17"));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Received {
@@ -71,12 +102,36 @@ impl Received {
     ///
     /// # Errors
     /// What serde says where the payload is none.
+    ///
+    /// ```
+    /// # use eric_client::{Message, Paging};
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// hub.broadcast(&news, Message::of("order", &[17, 18])?).await?;
+    /// let received = hub.history(&news, &Paging::default()).await?.items.remove(0);
+    /// assert_eq!(received.value::<Vec<u64>>()?, [17, 18]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn value<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
         serde_json::from_str(&self.payload)
     }
 }
 
 /// What a reader is told that missed something: messages that are gone, and were its own.
+///
+/// ```
+/// # use eric_client::{GapReason, Message, PullOptions, SettingsPatch};
+/// # eric_testkit::http_example(async |hub, news, bob| {
+/// let patch = SettingsPatch { max_messages: Some(1), ..SettingsPatch::default() };
+/// hub.ensure_channel(&news, &patch).await?;
+/// for n in 1..=3 {
+///     hub.broadcast(&news, Message::of("tick", &n)?).await?;
+/// }
+/// let gaps = hub.pull(&news, &bob, &PullOptions::default()).await?.gaps;
+/// assert_eq!((&gaps[0].reason, gaps[0].missed), (&GapReason::Trimmed, Some(2)));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
@@ -138,6 +193,26 @@ impl fmt::Display for GapReason {
 }
 
 /// A page of a listing.
+///
+/// ```
+/// # use eric_client::{Message, Paging};
+/// # eric_testkit::http_example(async |hub, news, bob| {
+/// for n in 1..=3 {
+///     hub.broadcast(&news, Message::of("tick", &n)?).await?;
+/// }
+/// let (mut page, mut ticks) = (Paging { limit: Some(2), after: None }, Vec::new());
+/// loop {
+///     let kept = hub.history(&news, &page).await?;
+///     ticks.extend(kept.items.into_iter().map(|received| received.payload));
+///     page.after = kept.next;
+///     if page.after.is_none() {
+///         break;
+///     }
+/// }
+/// assert_eq!(ticks, ["1", "2", "3"]);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T, N> {
     /// Its rows.
@@ -147,6 +222,20 @@ pub struct Page<T, N> {
 }
 
 /// What a listener pulled.
+///
+/// ```
+/// # use eric_client::{Message, PullOptions};
+/// # eric_testkit::http_example(async |hub, news, bob| {
+/// hub.dispatch(&news, &bob, Message::of("job", &17)?).await?;
+/// let pulled = hub.pull(&news, &bob, &PullOptions::default()).await?;
+/// assert!(pulled.gaps.is_empty());
+/// for job in pulled.messages {
+///     assert_eq!(job.value::<u64>()?, 17);
+///     hub.ack(&news, &bob, job.id).await?;
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pulled {
@@ -157,6 +246,17 @@ pub struct Pulled {
 }
 
 /// A message that the hub took.
+///
+/// ```
+/// # use eric_client::Message;
+/// # eric_testkit::http_example(async |hub, news, bob| {
+/// let order = Message::of("order", &17)?.with_id("order-17".parse()?);
+/// let taken = hub.broadcast(&news, order.clone()).await?;
+/// let again = hub.broadcast(&news, order).await?;
+/// assert_eq!((again.id, again.is_repetition), (taken.id, true));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Taken {
@@ -168,6 +268,17 @@ pub struct Taken {
 }
 
 /// A batch that the hub took.
+///
+/// ```
+/// # use eric_client::Message;
+/// # eric_testkit::http_example(async |hub, news, bob| {
+/// let batch = [Message::of("tick", &1)?, Message::of("tick", &2)?];
+/// let taken = hub.broadcast_lines(&news, &batch).await?;
+/// assert!(!taken.are_repetitions);
+/// assert_eq!(taken.ids[0].offset.next(), taken.ids[1].offset);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TakenBatch {

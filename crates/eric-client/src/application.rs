@@ -16,6 +16,16 @@ use crate::http::HttpClient;
 
 /// A listener's way to its hub over HTTP, for [`Application`](eric_sse::prefab::distributed::Application); see
 /// [`HttpClient::wire`].
+///
+/// ```
+/// use eric_sse::prefab::distributed::Wire as _;
+///
+/// # eric_testkit::http_example(async |hub, news, bob| {
+/// let wire = hub.wire(news.clone(), bob.clone()).await?;
+/// assert_eq!((wire.channel(), wire.listener()), (&news, &bob));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct HttpWire {
     client: HttpClient,
@@ -35,18 +45,27 @@ impl HttpClient {
     /// # Cancel safety
     /// If dropped, the listener may have been added.
     ///
-    /// ```no_run
-    /// use std::sync::Arc;
-    /// use eric_client::{HttpClient, Message};
+    /// ```
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use eric_client::Message;
     /// use eric_sse::prefab::distributed::Application;
     ///
-    /// # async fn answer() -> Result<(), Box<dyn std::error::Error>> {
-    /// let hub = HttpClient::new("http://127.0.0.1:8000")?;
-    /// let alice = Application::new(Arc::new(hub.wire("talk".parse()?, "alice".parse()?).await?));
+    /// # eric_testkit::http_example(async |hub, talk, bob| {
+    /// let alice = Application::new(Arc::new(hub.wire(talk.clone(), "alice".parse()?).await?));
     /// alice.set_action("hello", |_| Ok(vec![Message::of("hello_ack", &())?]))?;
-    /// alice.run(|told| println!("{told:?}")).await?;
+    /// let bob = Application::new(Arc::new(hub.wire(talk, bob).await?));
+    ///
+    /// let asks = async {
+    ///     let hello = Message::of("hello", &())?;
+    ///     let answer = bob.request(alice.id(), hello, Duration::from_secs(30)).await?;
+    ///     assert_eq!(answer.kind().as_str(), "hello_ack");
+    ///     bob.dispatch_to(alice.id(), Message::of("stop", &())?).await?;
+    ///     bob.dispatch_to(bob.id(), Message::of("stop", &())?).await
+    /// };
+    /// let (asked, ..) = tokio::join!(asks, alice.run(|_| ()), bob.run(|_| ()));
+    /// asked?;
     /// # Ok(())
-    /// # }
+    /// # });
     /// ```
     pub async fn wire(&self, channel: ChannelId, listener: ListenerId) -> Result<HttpWire, Error> {
         self.ensure_listener(&channel, &listener).await?;

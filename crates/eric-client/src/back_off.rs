@@ -41,6 +41,19 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// One attempt.
+    ///
+    /// ```
+    /// # use eric_client::{HttpClient, Message};
+    /// use eric_client::{ErrorKind, RetryPolicy};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let nobody = HttpClient::new("http://127.0.0.1:1")?.with_retry(RetryPolicy::never());
+    /// let error = nobody.broadcast(&"news".parse()?, Message::of("tick", &7)?).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Unreachable);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn never() -> Self {
         Self { give_up_after: Duration::ZERO, first: Duration::ZERO, longest: Duration::ZERO }
     }

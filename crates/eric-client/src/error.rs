@@ -13,6 +13,19 @@ use serde::Deserialize;
 use crate::limits::RETRY_AFTER_S_MAX;
 
 /// What a caller can do about an [`Error`].
+///
+/// ```
+/// use eric_client::{Code, ErrorKind};
+///
+/// # eric_testkit::http_example(async |hub, news, bob| {
+/// match hub.channel(&"sports".parse()?).await.unwrap_err().kind() {
+///     ErrorKind::Refused(code) => assert_eq!(code, Code::UnknownChannel),
+///     ErrorKind::Unreachable => panic!("try again"),
+///     _ => panic!("look at the URL"),
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -115,11 +128,28 @@ impl Error {
     }
 
     /// What the caller can do about it.
+    ///
+    /// ```
+    /// use eric_client::{ErrorKind, HttpClient};
+    ///
+    /// let error = HttpClient::new("localhost:8000").unwrap_err();
+    /// assert!(matches!(error.kind(), ErrorKind::Refused(_)), "it begins with http://");
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
     /// The code of a refusal.
+    ///
+    /// ```
+    /// use eric_client::Code;
+    ///
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// let error = hub.channel(&"sports".parse()?).await.unwrap_err();
+    /// assert_eq!(error.code(), Some(Code::UnknownChannel));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn code(&self) -> Option<Code> {
         match self.kind {
             ErrorKind::Refused(code) => Some(code),
@@ -128,27 +158,76 @@ impl Error {
     }
 
     /// The HTTP status that was answered, where one was.
+    ///
+    /// ```
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// let error = hub.listener(&news, &"alice".parse()?).await.unwrap_err();
+    /// assert_eq!(error.status(), Some(404));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn status(&self) -> Option<u16> {
         self.status
     }
 
     /// The name of the limit that is reached, where the hub names one.
+    ///
+    /// ```
+    /// # use eric_client::{Message, Overflow, SettingsPatch};
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// let overflow = Some(Overflow::Reject);
+    /// let patch = SettingsPatch { max_messages: Some(1), overflow, ..SettingsPatch::default() };
+    /// hub.ensure_channel(&news, &patch).await?;
+    /// hub.broadcast(&news, Message::of("tick", &1)?).await?;
+    /// let error = hub.broadcast(&news, Message::of("tick", &2)?).await.unwrap_err();
+    /// assert_eq!(error.limit(), Some("max_messages"));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn limit(&self) -> Option<&str> {
         self.limit.as_deref()
     }
 
     /// The line of a batch that is at fault, from 1.
+    ///
+    /// ```
+    /// # use eric_client::Message;
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// let batch = [Message::of("tick", &1)?, Message::of("tick", &2)?];
+    /// let error = hub.broadcast_lines(&"sports".parse()?, &batch).await.unwrap_err();
+    /// assert_eq!(error.line(), None, "the channel is at fault, and no line");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn line(&self) -> Option<usize> {
         self.line
     }
 
     /// How long to wait before another try, where the hub says so.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// let error = hub.channel(&"sports".parse()?).await.unwrap_err();
+    /// let wait = error.retry_after().unwrap_or(Duration::from_secs(1));
+    /// assert_eq!(wait.as_secs(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
     /// Whether the same request may succeed later. Where it is not known whether it has
     /// ([`ErrorKind::Unreachable`]), publish again only with the same key.
+    ///
+    /// ```
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// let error = hub.channel(&"sports".parse()?).await.unwrap_err();
+    /// assert!(!error.is_temporary(), "somebody has to make the channel");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn is_temporary(&self) -> bool {
         match self.kind {
             ErrorKind::Refused(code) => code.is_temporary(),

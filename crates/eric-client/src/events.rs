@@ -66,6 +66,27 @@ pub struct WatchOptions {
 }
 
 /// What a stream tells.
+///
+/// ```
+/// # use eric_client::{Message, SubscribeOptions};
+/// # use futures_util::StreamExt as _;
+/// use eric_client::Event;
+///
+/// # eric_testkit::http_example(async |hub, news, bob| {
+/// hub.broadcast(&news, Message::of("tick", &7)?).await?;
+/// let mut events = hub.subscribe(&news, &bob, SubscribeOptions::default());
+/// let tick = loop {
+///     match events.next().await.expect("it goes on")? {
+///         Event::Message(received) => break received,
+///         Event::Gap(gap) => println!("{:?} messages are gone", gap.missed),
+///         Event::Disconnected { error, retry_in } => println!("{error}; again in {retry_in:?}"),
+///         _ => {}
+///     }
+/// };
+/// assert_eq!(tick.payload, "7");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -87,6 +108,26 @@ pub enum Event {
 }
 
 /// Why a hub ends a stream for good.
+///
+/// ```
+/// # use eric_client::{Event, SubscribeOptions};
+/// # use futures_util::StreamExt as _;
+/// use eric_client::EndReason;
+///
+/// # eric_testkit::http_example(async |hub, news, bob| {
+/// let mut events = hub.subscribe(&news, &bob, SubscribeOptions::default());
+/// let mut ended = None;
+/// while let Some(event) = events.next().await {
+///     match event? {
+///         Event::Connected => hub.remove_listener(&news, &bob).await?,
+///         Event::Ended(reason) => ended = Some(reason),
+///         _ => {}
+///     }
+/// }
+/// assert_eq!(ended, Some(EndReason::Removed));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndReason {
@@ -111,23 +152,26 @@ impl fmt::Display for EndReason {
 /// It ends after [`Event::Ended`], or after an error: one that another attempt cannot mend (the channel or listener is
 /// unknown, the request is refused), or the last one where it is to give up.
 ///
-/// ```no_run
-/// use eric_client::{Event, HttpClient, SubscribeOptions};
-/// use futures_util::StreamExt as _;
-///
-/// # async fn listen() -> Result<(), eric_client::Error> {
-/// let hub = HttpClient::new("http://127.0.0.1:8000")?;
-/// let mut events = hub.subscribe(&"news".parse()?, &"bob".parse()?, SubscribeOptions::default());
+/// ```
+/// # use eric_client::{Event, Message, SubscribeOptions};
+/// # use futures_util::StreamExt as _;
+/// # eric_testkit::http_example(async |hub, news, bob| {
+/// hub.broadcast_lines(&news, &[Message::of("tick", &1)?, Message::of("tick", &2)?]).await?;
+/// let mut ticks = Vec::new();
+/// let mut events = hub.subscribe(&news, &bob, SubscribeOptions::default());
 /// while let Some(event) = events.next().await {
 ///     match event? {
-///         Event::Message(received) => println!("{} {}", received.kind, received.payload),
-///         Event::Gap(gap) => println!("{:?} messages are gone: {}", gap.missed, gap.reason),
+///         Event::Message(received) => ticks.push(received.payload),
 ///         Event::Disconnected { error, retry_in } => eprintln!("{error}; again in {retry_in:?}"),
 ///         _ => {}
 ///     }
+///     if ticks.len() == 2 {
+///         break;
+///     }
 /// }
+/// assert_eq!(ticks, ["1", "2"]);
 /// # Ok(())
-/// # }
+/// # });
 /// ```
 pub struct Events {
     source: Source,
@@ -208,6 +252,24 @@ impl Events {
 
     /// The position after which another stream would go on: that of the last message that was handed out, or where the
     /// stream began. None where that is not known yet.
+    ///
+    /// ```
+    /// # use eric_client::{Event, Message, ReadFrom, WatchOptions};
+    /// # use futures_util::StreamExt as _;
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// hub.broadcast(&news, Message::of("tick", &7)?).await?;
+    /// let earliest = WatchOptions { after: ReadFrom::Earliest, ..WatchOptions::default() };
+    /// let mut events = hub.watch(&news, earliest);
+    /// assert_eq!(events.position(), None);
+    /// while let Some(event) = events.next().await {
+    ///     if let Event::Message(received) = event? {
+    ///         assert_eq!(events.position(), Some(received.id));
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn position(&self) -> Option<Position> {
         self.position
     }

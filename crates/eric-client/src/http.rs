@@ -53,6 +53,13 @@ impl HttpClient {
     ///
     /// # Errors
     /// [`Code::BadRequest`] where `url` is none, or is `https` and the client was built without its feature `tls`.
+    ///
+    /// ```
+    /// use eric_client::{Code, HttpClient};
+    ///
+    /// assert!(HttpClient::new("http://[::1]:8000/behind/a/proxy").is_ok());
+    /// assert_eq!(HttpClient::new("unix:/run/eric").unwrap_err().code(), Some(Code::BadRequest));
+    /// ```
     pub fn new(url: &str) -> Result<Self, Error> {
         let base: Url = url.parse().map_err(|error| {
             Error::bad_request(format!("url={url} does not begin with http://")).caused_by(error)
@@ -81,16 +88,48 @@ impl HttpClient {
     }
 
     /// The same client, with another way of trying again.
+    ///
+    /// ```
+    /// # use eric_client::{HttpClient, RetryPolicy};
+    /// let hub = HttpClient::new("http://127.0.0.1:8000")?;
+    /// // The connections are the same, and `hub` is as patient as before.
+    /// let impatient = hub.clone().with_retry(RetryPolicy::never());
+    /// assert_eq!(impatient.url(), hub.url());
+    /// # Ok::<(), eric_client::Error>(())
+    /// ```
     pub fn with_retry(self, retry: RetryPolicy) -> Self {
         Self { retry, ..self }
     }
 
     /// Where the hub is.
+    ///
+    /// ```
+    /// # use eric_client::HttpClient;
+    /// let hub = HttpClient::new("http://127.0.0.1:8000")?;
+    /// assert_eq!(hub.url(), "http://127.0.0.1:8000/");
+    /// # Ok::<(), eric_client::Error>(())
+    /// ```
     pub fn url(&self) -> &str {
         self.base.as_str()
     }
 
     /// A listener's stream, which reconnects by itself. Nothing is sent before it is polled.
+    ///
+    /// ```
+    /// # use eric_client::{Event, Message, SubscribeOptions};
+    /// # use futures_util::StreamExt as _;
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// hub.dispatch(&news, &bob, Message::of("note", "for bob")?).await?;
+    /// let mut events = hub.subscribe(&news, &bob, SubscribeOptions::default());
+    /// while let Some(event) = events.next().await {
+    ///     if let Event::Message(received) = event? {
+    ///         assert_eq!(received.kind, "note");
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn subscribe(
         &self,
         channel: &eric_sse::ChannelId,
@@ -101,6 +140,25 @@ impl HttpClient {
     }
 
     /// A stream of a channel's broadcasts, which reconnects by itself. Nothing is sent before it is polled.
+    ///
+    /// ```
+    /// # use eric_client::{Event, Message, WatchOptions};
+    /// # use futures_util::StreamExt as _;
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// let mut events = hub.watch(&news, WatchOptions::default());
+    /// while let Some(event) = events.next().await {
+    ///     match event? {
+    ///         Event::Connected => drop(hub.broadcast(&news, Message::of("tick", &7)?).await?),
+    ///         Event::Message(received) => {
+    ///             assert_eq!(received.payload, "7");
+    ///             break;
+    ///         }
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn watch(&self, channel: &eric_sse::ChannelId, options: WatchOptions) -> Events {
         Events::watch(self.clone(), channel.clone(), options)
     }

@@ -3,14 +3,10 @@
 //! ```
 //! use eric_client::{Event, HttpClient, Message, SubscribeOptions};
 //! use futures_util::StreamExt as _;
-//! # use eric_server::{Server, ServerSettings};
 //!
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-//! # let settings = ServerSettings { listen: Some(([127, 0, 0, 1], 0).into()), ..ServerSettings::default() };
-//! # let server = Server::bind(eric_sse::Hub::in_memory(), settings)?;
-//! # let url = format!("http://{}", server.local().unwrap());
-//! # tokio::spawn(server.run());
-//! let hub = HttpClient::new(&url)?;
+//! # eric_testkit::http_example(async |hub, _, _| {
+//! # let url = hub.url();
+//! let hub = HttpClient::new(url)?;
 //! let (news, bob) = ("news".parse()?, "bob".parse()?);
 //! hub.ensure_channel(&news, &Default::default()).await?;
 //! hub.ensure_listener(&news, &bob).await?;
@@ -23,9 +19,8 @@
 //!         break;
 //!     }
 //! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! # })?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok(())
+//! # });
 //! ```
 //!
 //! | want | see |
@@ -67,4 +62,14 @@ pub use http::{HttpClient, Paging, PullOptions};
 pub use socket::{Frame, Frames, SocketClient};
 
 /// The client's result.
+///
+/// ```
+/// use eric_client::HttpClient;
+///
+/// fn hub() -> eric_client::Result<HttpClient> {
+///     HttpClient::new("http://127.0.0.1:8000")
+/// }
+///
+/// assert_eq!(hub().unwrap().url(), "http://127.0.0.1:8000/");
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -44,11 +44,22 @@ struct Request(Vec<u8>);
 
 impl SocketClient {
     /// A client of the hub whose socket is at `path`. Nothing is sent yet.
+    ///
+    /// ```
+    /// # use eric_client::SocketClient;
+    /// let hub = SocketClient::new("/run/eric/eric.sock");
+    /// assert!(hub.path().is_absolute());
+    /// ```
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into().into() }
     }
 
     /// Where the socket is.
+    ///
+    /// ```
+    /// # use eric_client::SocketClient;
+    /// assert_eq!(SocketClient::new("eric.sock").path().file_name(), Some("eric.sock".as_ref()));
+    /// ```
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -60,6 +71,14 @@ impl SocketClient {
     ///
     /// # Cancel safety
     /// If dropped, a channel may be there of which nobody knows the id.
+    ///
+    /// ```
+    /// # eric_testkit::socket_example(async |hub, news, bob| {
+    /// let talk = hub.create_channel().await?;
+    /// assert_eq!(talk.as_str().len(), 36, "a UUID");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn create_channel(&self) -> Result<ChannelId, Error> {
         self.id(Request::new("c")).await
     }
@@ -71,6 +90,17 @@ impl SocketClient {
     ///
     /// # Cancel safety
     /// If dropped, a listener may be there of which nobody knows the id.
+    ///
+    /// ```
+    /// # use eric_client::Code;
+    /// # eric_testkit::socket_example(async |hub, news, bob| {
+    /// let alice = hub.register(&news).await?;
+    /// assert_ne!(alice, bob);
+    /// let error = hub.register(&"sports".parse()?).await.unwrap_err();
+    /// assert_eq!(error.code(), Some(Code::UnknownChannel));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn register(&self, channel: &ChannelId) -> Result<ListenerId, Error> {
         self.id(Request::new("r").text("c", channel.as_str())).await
     }
@@ -83,6 +113,18 @@ impl SocketClient {
     ///
     /// # Cancel safety
     /// If dropped, the message may or may not have been published.
+    ///
+    /// ```
+    /// # use eric_client::{Code, Message};
+    /// # eric_testkit::socket_example(async |hub, news, bob| {
+    /// let order = Message::of("order", &17)?;
+    /// hub.broadcast_message(&news, &order).await?;
+    /// let signed = order.with_sender("alice".parse()?);
+    /// let error = hub.broadcast_message(&news, &signed).await.unwrap_err();
+    /// assert_eq!(error.code(), Some(Code::BadRequest), "that is for HTTP");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn broadcast_message(&self, channel: &ChannelId, message: &Message) -> Result<(), Error> {
         self.acknowledged(Request::new("b").text("c", channel.as_str()).message(message)?).await
     }
@@ -94,6 +136,17 @@ impl SocketClient {
     ///
     /// # Cancel safety
     /// If dropped, the message may or may not have been published.
+    ///
+    /// ```
+    /// # use eric_client::Message;
+    /// # use futures_util::StreamExt as _;
+    /// # eric_testkit::socket_example(async |hub, news, bob| {
+    /// hub.dispatch(&news, &bob, &Message::of("note", "for bob")?).await?;
+    /// let frame = hub.stream(&news, &bob).await?.next().await.expect("it waits there")?;
+    /// assert_eq!(frame.data, r#""for bob""#);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn dispatch(
         &self,
         channel: &ChannelId,
@@ -112,6 +165,16 @@ impl SocketClient {
     ///
     /// # Cancel safety
     /// If dropped, the listener may or may not have been removed.
+    ///
+    /// ```
+    /// # use eric_client::{Code, Message};
+    /// # eric_testkit::socket_example(async |hub, news, bob| {
+    /// hub.remove_listener(&news, &bob).await?;
+    /// let error = hub.dispatch(&news, &bob, &Message::of("note", &())?).await.unwrap_err();
+    /// assert_eq!(error.code(), Some(Code::UnknownListener));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn remove_listener(&self, channel: &ChannelId, listener: &ListenerId) -> Result<(), Error> {
         self.acknowledged(Request::new("rl").text("c", channel.as_str()).text("r", listener.as_str())).await
     }
@@ -123,6 +186,15 @@ impl SocketClient {
     ///
     /// # Cancel safety
     /// If dropped, the channel may or may not have been removed.
+    ///
+    /// ```
+    /// # use eric_client::Code;
+    /// # eric_testkit::socket_example(async |hub, news, bob| {
+    /// hub.remove_channel(&news).await?;
+    /// assert_eq!(hub.register(&news).await.unwrap_err().code(), Some(Code::UnknownChannel));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn remove_channel(&self, channel: &ChannelId) -> Result<(), Error> {
         self.acknowledged(Request::new("rc").text("c", channel.as_str())).await
     }
@@ -136,6 +208,18 @@ impl SocketClient {
     ///
     /// # Cancel safety
     /// If dropped, the hub may have sent what nobody received; it counts as consumed only if it was read.
+    ///
+    /// ```
+    /// # use eric_client::Message;
+    /// # use futures_util::StreamExt as _;
+    /// # eric_testkit::socket_example(async |hub, news, bob| {
+    /// hub.broadcast_message(&news, &Message::of("tick", &7)?).await?;
+    /// let mut frames = hub.stream(&news, &bob).await?;
+    /// let frame = frames.next().await.expect("it waits there")?;
+    /// assert_eq!((frame.event.as_str(), frame.id), ("tick", None));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn stream(&self, channel: &ChannelId, listener: &ListenerId) -> Result<Frames, Error> {
         self.frames(Request::new("l").text("c", channel.as_str()).text("r", listener.as_str())).await
     }
@@ -147,6 +231,17 @@ impl SocketClient {
     ///
     /// # Cancel safety
     /// As [`SocketClient::stream`].
+    ///
+    /// ```
+    /// # use eric_client::Message;
+    /// # use futures_util::StreamExt as _;
+    /// # eric_testkit::socket_example(async |hub, news, bob| {
+    /// hub.broadcast_message(&news, &Message::of("tick", &7)?).await?;
+    /// let mut frames = hub.stream_with_ids(&news, &bob).await?;
+    /// assert!(frames.next().await.expect("it waits there")?.id.is_some());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn stream_with_ids(&self, channel: &ChannelId, listener: &ListenerId) -> Result<Frames, Error> {
         let request = Request::new("l").text("c", channel.as_str()).text("r", listener.as_str());
         self.frames(request.with_ids()).await
@@ -161,6 +256,24 @@ impl SocketClient {
     ///
     /// # Cancel safety
     /// Nothing is changed.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use eric_client::Message;
+    /// # use futures_util::StreamExt as _;
+    /// # eric_testkit::socket_example(async |hub, news, bob| {
+    /// let mut frames = hub.watch(&news).await?;
+    /// // It is said again until the hub has begun, and it is seen.
+    /// let frame = loop {
+    ///     hub.broadcast_message(&news, &Message::of("tick", &7)?).await?;
+    ///     if let Ok(seen) = tokio::time::timeout(Duration::from_millis(50), frames.next()).await {
+    ///         break seen.expect("the stream goes on")?;
+    ///     }
+    /// };
+    /// assert_eq!((frame.data.as_str(), frame.id), ("7", None));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn watch(&self, channel: &ChannelId) -> Result<Frames, Error> {
         self.frames(Request::new("w").text("c", channel.as_str())).await
     }
@@ -172,6 +285,24 @@ impl SocketClient {
     ///
     /// # Cancel safety
     /// Nothing is changed.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use eric_client::Message;
+    /// # use futures_util::StreamExt as _;
+    /// # eric_testkit::socket_example(async |hub, news, bob| {
+    /// let mut frames = hub.watch_with_ids(&news).await?;
+    /// # let frame = loop {
+    /// #     hub.broadcast_message(&news, &Message::of("tick", &7)?).await?;
+    /// #     if let Ok(seen) = tokio::time::timeout(Duration::from_millis(50), frames.next()).await {
+    /// #         break seen.expect("the stream goes on")?;
+    /// #     }
+    /// # };
+    /// // As with `watch`, and then:
+    /// assert!(frame.id.is_some());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn watch_with_ids(&self, channel: &ChannelId) -> Result<Frames, Error> {
         self.frames(Request::new("w").text("c", channel.as_str()).with_ids()).await
     }
@@ -184,6 +315,17 @@ impl SocketClient {
     ///
     /// # Cancel safety
     /// If dropped, what was asked for may or may not have happened.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    ///
+    /// # eric_testkit::socket_example(async |hub, news, bob| {
+    /// // The verbs of eric-sse's `SocketClient`, as they go over the wire.
+    /// let answer = hub.send_payload(&BTreeMap::from([("v", "rc"), ("c", news.as_str())])).await?;
+    /// assert_eq!(answer, "ack");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn send_payload(&self, payload: &(impl Serialize + ?Sized)) -> Result<String, Error> {
         let request = serde_json::to_vec(payload)
             .map_err(|error| Error::bad_request("request cannot be JSON").caused_by(error))?;

@@ -46,6 +46,16 @@ impl HttpClient {
     ///
     /// # Cancel safety
     /// If dropped, the channel may or may not have been made or changed; doing it again does no harm.
+    ///
+    /// ```
+    /// # use eric_client::SettingsPatch;
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// let patch = SettingsPatch { retry_ms: Some(500), ..SettingsPatch::default() };
+    /// let (channel, is_new) = hub.ensure_channel(&news, &patch).await?;
+    /// assert_eq!((&channel.settings["retry_ms"], is_new), (&500.into(), false));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn ensure_channel(
         &self,
         id: &ChannelId,
@@ -63,6 +73,15 @@ impl HttpClient {
     ///
     /// # Cancel safety
     /// If dropped, or where it fails without an answer, a channel may be there of which nobody knows the id.
+    ///
+    /// ```
+    /// # use eric_client::SettingsPatch;
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// let talk = hub.create_channel(&SettingsPatch::default()).await?;
+    /// assert_eq!(talk.id.as_str().len(), 36, "a UUID");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn create_channel(&self, settings: &SettingsPatch) -> Result<Channel, Error> {
         let request = self.request(Method::POST, self.route(&["channels"]));
         Ok(self.send(request.body(patch(settings))).await?.read::<ChannelBody>()?.into())
@@ -75,6 +94,13 @@ impl HttpClient {
     ///
     /// # Cancel safety
     /// Nothing is changed.
+    ///
+    /// ```
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// assert_eq!(hub.channel(&news).await?.listeners, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn channel(&self, id: &ChannelId) -> Result<Channel, Error> {
         let request = self.request(Method::GET, self.route(&["channels", id.as_str()]));
         Ok(self.send(request).await?.read::<ChannelBody>()?.into())
@@ -87,6 +113,17 @@ impl HttpClient {
     ///
     /// # Cancel safety
     /// Nothing is changed.
+    ///
+    /// ```
+    /// # use eric_client::{Paging, SettingsPatch};
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// let sports = "sports".parse()?;
+    /// hub.ensure_channel(&sports, &SettingsPatch::default()).await?;
+    /// let rest = Paging { after: Some(news), ..Paging::default() };
+    /// assert_eq!(hub.channels(&rest).await?.items[0].id, sports);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn channels(&self, page: &Paging<ChannelId>) -> Result<Page<Channel, ChannelId>, Error> {
         let mut url = self.route(&["channels"]);
         url.query_pairs_mut().extend_pairs(page.query());
@@ -100,6 +137,16 @@ impl HttpClient {
     ///
     /// # Cancel safety
     /// If dropped, the channel may or may not have been removed.
+    ///
+    /// ```
+    /// # use eric_client::Code;
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// hub.remove_channel(&news).await?;
+    /// let again = hub.remove_channel(&news).await.unwrap_err();
+    /// assert_eq!(again.code(), Some(Code::UnknownChannel));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn remove_channel(&self, id: &ChannelId) -> Result<(), Error> {
         self.send(self.request(Method::DELETE, self.route(&["channels", id.as_str()]))).await.map(drop)
     }
@@ -112,6 +159,17 @@ impl HttpClient {
     ///
     /// # Cancel safety
     /// Nothing is changed.
+    ///
+    /// ```
+    /// # use eric_client::{Message, Paging};
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// hub.broadcast(&news, Message::of("tick", &7)?).await?;
+    /// hub.dispatch(&news, &bob, Message::of("note", "for bob alone")?).await?;
+    /// let kept = hub.history(&news, &Paging::default()).await?;
+    /// assert_eq!((kept.items.len(), kept.next), (1, None));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn history(
         &self,
         id: &ChannelId,

@@ -29,6 +29,15 @@ impl HttpClient {
     ///
     /// # Cancel safety
     /// If dropped, the message may or may not have been published.
+    ///
+    /// ```
+    /// # use eric_client::Message;
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// let taken = hub.broadcast(&news, Message::of("headline", "Eric runs")?).await?;
+    /// assert_eq!(hub.channel(&news).await?.tail, Some(taken.id));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn broadcast(&self, channel: &ChannelId, message: impl Into<Publish>) -> Result<Taken, Error> {
         self.publish(self.route(&["channels", channel.as_str(), "messages"]), message.into()).await
     }
@@ -40,6 +49,17 @@ impl HttpClient {
     ///
     /// # Cancel safety
     /// If dropped, the message may or may not have been published.
+    ///
+    /// ```
+    /// # use eric_client::{Message, Publish};
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// // The key is the publisher's own; receivers do not see it.
+    /// let note = Publish { message: Message::of("note", "for bob")?, key: Some("note-1".parse()?) };
+    /// hub.dispatch(&news, &bob, note.clone()).await?;
+    /// assert!(hub.dispatch(&news, &bob, note).await?.is_repetition);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn dispatch(
         &self,
         channel: &ChannelId,
@@ -59,6 +79,17 @@ impl HttpClient {
     ///
     /// # Cancel safety
     /// If dropped, the batch may or may not have been published, but no part of it alone.
+    ///
+    /// ```
+    /// # use eric_client::Message;
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// let batch = [Message::of("tick", &1)?, Message::of("tick", &2)?];
+    /// let taken = hub.broadcast_lines(&news, &batch).await?;
+    /// assert_eq!(taken.ids.len(), 2);
+    /// assert_eq!(hub.listener(&news, &bob).await?.backlog, 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn broadcast_lines(
         &self,
         channel: &ChannelId,
@@ -74,6 +105,17 @@ impl HttpClient {
     ///
     /// # Cancel safety
     /// If dropped, the batch may or may not have been published, but no part of it alone.
+    ///
+    /// ```
+    /// # use eric_client::{Message, PullOptions};
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// let jobs = [Message::of("job", &1)?, Message::of("job", &2)?];
+    /// hub.dispatch_lines(&news, &bob, &jobs).await?;
+    /// let pulled = hub.pull(&news, &bob, &PullOptions::default()).await?;
+    /// assert_eq!(pulled.messages[1].payload, "2");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn dispatch_lines(
         &self,
         channel: &ChannelId,

@@ -44,6 +44,19 @@ impl HttpClient {
     ///
     /// # Cancel safety
     /// Nothing is changed: what was not acknowledged comes again.
+    ///
+    /// ```
+    /// # use eric_client::{Message, PullOptions};
+    /// # eric_testkit::http_example(async |hub, news, bob| {
+    /// hub.dispatch_lines(&news, &bob, &[Message::of("job", &1)?, Message::of("job", &2)?]).await?;
+    /// let first = PullOptions { limit: Some(1), ..PullOptions::default() };
+    /// let job = hub.pull(&news, &bob, &first).await?.messages.remove(0);
+    /// // What is not acknowledged comes again, unless it is said to be in work.
+    /// let next = PullOptions { after: Some(job.id), ..PullOptions::default() };
+    /// assert_eq!(hub.pull(&news, &bob, &next).await?.messages[0].payload, "2");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn pull(
         &self,
         channel: &ChannelId,

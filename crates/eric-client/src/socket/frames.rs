@@ -21,6 +21,19 @@ use crate::wire::parsed_or_null;
 const READ_BYTES: usize = 64 * 1024;
 
 /// A message as the socket tells it.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use eric_client::Message;
+/// # use futures_util::StreamExt as _;
+/// # eric_testkit::socket_example(async |hub, news, bob| {
+/// hub.dispatch(&news, &bob, &Message::of("note", &["é", "b"])?).await?;
+/// let frame = hub.stream(&news, &bob).await?.next().await.expect("it waits there")?;
+/// assert_eq!((frame.event.as_str(), frame.retry), ("note", Duration::from_secs(3)));
+/// assert_eq!(frame.data, r#"["\u00e9", "b"]"#);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Frame {
@@ -40,6 +53,21 @@ pub struct Frame {
 
 /// A stream of [`Frame`]s. It ends when the hub ends it, whatever the reason, or after an error; a line that was cut
 /// off is discarded. Dropping it closes the connection.
+///
+/// ```
+/// # use eric_client::Message;
+/// # use futures_util::StreamExt as _;
+/// # eric_testkit::socket_example(async |hub, news, bob| {
+/// hub.broadcast_message(&news, &Message::of("tick", &7)?).await?;
+/// let mut frames = hub.stream(&news, &bob).await?;
+/// while let Some(frame) = frames.next().await {
+///     assert_eq!(frame?.event, "tick");
+///     hub.remove_listener(&news, &bob).await?; // which ends the stream
+/// }
+/// assert!(frames.next().await.is_none());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Frames<R = UnixStream> {
     /// None once it is over.
