@@ -11,6 +11,17 @@ fn text<S: Serializer>(value: &impl ToString, serializer: S) -> Result<S::Ok, S:
 }
 
 /// `{"id","settings":{…},"tail","messages","bytes","listeners","connected"}`.
+///
+/// ```
+/// use eric_protocol::answer::ChannelBody;
+///
+/// # eric_testkit::example(async |hub, news, bob| {
+/// let body = serde_json::to_string(&ChannelBody::new(&news, &news.info().await?))?;
+/// assert!(body.starts_with(r#"{"id":"news","settings":{"retry_ms":3000,"#));
+/// assert!(body.ends_with(r#""tail":null,"messages":0,"bytes":0,"listeners":1,"connected":0}"#));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Serialize)]
 pub struct ChannelBody {
     id: String,
@@ -24,6 +35,17 @@ pub struct ChannelBody {
 
 impl ChannelBody {
     /// The body of `channel`, which holds what `info` says.
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # use eric_protocol::answer::ChannelBody;
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// news.broadcast(Message::of("tick", &7)?).await?;
+    /// let body = serde_json::to_value(ChannelBody::new(&news, &news.info().await?))?;
+    /// assert_eq!(body["tail"], hub.tail().to_string());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn new(channel: &Channel, info: &ChannelInfo) -> Self {
         Self {
             id: channel.id().to_string(),
@@ -38,6 +60,13 @@ impl ChannelBody {
 }
 
 /// `{"channels":[…],"next"}`.
+///
+/// ```
+/// use eric_protocol::answer::ChannelsBody;
+///
+/// let body = ChannelsBody { channels: Vec::new(), next: Some("news".into()) };
+/// assert_eq!(serde_json::to_string(&body).unwrap(), r#"{"channels":[],"next":"news"}"#);
+/// ```
 #[derive(Debug, Serialize)]
 pub struct ChannelsBody {
     /// The page.
@@ -47,6 +76,19 @@ pub struct ChannelsBody {
 }
 
 /// `{"listener_id","cursor","backlog","backlog_bytes","connected"}`.
+///
+/// ```
+/// use eric_protocol::answer::ListenerBody;
+/// use eric_sse::ListenerInfo;
+///
+/// let (id, cursor) = ("bob".parse()?, "7f3a-42".parse()?);
+/// let info = ListenerInfo { id, cursor, backlog: 2, backlog_bytes: 10, is_connected: false };
+/// assert_eq!(
+///     serde_json::to_string(&ListenerBody::from(&info)).unwrap(),
+///     r#"{"listener_id":"bob","cursor":"7f3a-42","backlog":2,"backlog_bytes":10,"connected":false}"#,
+/// );
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Serialize)]
 pub struct ListenerBody {
     listener_id: String,
@@ -69,6 +111,13 @@ impl From<&ListenerInfo> for ListenerBody {
 }
 
 /// `{"listeners":[…],"next"}`.
+///
+/// ```
+/// use eric_protocol::answer::ListenersBody;
+///
+/// let body = ListenersBody { listeners: Vec::new(), next: None };
+/// assert_eq!(serde_json::to_string(&body).unwrap(), r#"{"listeners":[],"next":null}"#);
+/// ```
 #[derive(Debug, Serialize)]
 pub struct ListenersBody {
     /// The page.
@@ -78,6 +127,13 @@ pub struct ListenersBody {
 }
 
 /// `{"listener_id"}`.
+///
+/// ```
+/// use eric_protocol::answer::ListenerIdBody;
+///
+/// let body = ListenerIdBody { listener_id: "bob" };
+/// assert_eq!(serde_json::to_string(&body).unwrap(), r#"{"listener_id":"bob"}"#);
+/// ```
 #[derive(Debug, Serialize)]
 pub struct ListenerIdBody<'a> {
     /// The id.
@@ -85,6 +141,13 @@ pub struct ListenerIdBody<'a> {
 }
 
 /// `{"id":position}`.
+///
+/// ```
+/// use eric_protocol::answer::TakenBody;
+///
+/// let body = TakenBody { id: "7f3a-42".into() };
+/// assert_eq!(serde_json::to_string(&body).unwrap(), r#"{"id":"7f3a-42"}"#);
+/// ```
 #[derive(Debug, Serialize)]
 pub struct TakenBody {
     /// Where the message stands.
@@ -92,6 +155,13 @@ pub struct TakenBody {
 }
 
 /// `{"ids":[position…]}`.
+///
+/// ```
+/// use eric_protocol::answer::TakenBatchBody;
+///
+/// let body = TakenBatchBody { ids: vec!["7f3a-42".into(), "7f3a-43".into()] };
+/// assert_eq!(serde_json::to_string(&body).unwrap(), r#"{"ids":["7f3a-42","7f3a-43"]}"#);
+/// ```
 #[derive(Debug, Serialize)]
 pub struct TakenBatchBody {
     /// Where the messages stand, in the order of the batch.
@@ -99,6 +169,18 @@ pub struct TakenBatchBody {
 }
 
 /// `{"messages":[…],"next"}`.
+///
+/// ```
+/// use eric_protocol::answer::HistoryBody;
+/// use eric_sse::{Entry, History, Message, Timestamp, lane::Lane};
+///
+/// let (position, tick) = ("7f3a-42".parse()?, Message::of("tick", &7)?);
+/// let entries = vec![Entry::new(position, Lane::new(1), Timestamp::from_ms(0), tick)];
+/// let body = serde_json::to_string(&HistoryBody::from(&History { entries, next: None })).unwrap();
+/// assert!(body.starts_with(r#"{"messages":[{"id":"7f3a-42","type":"tick","payload":7,"taken_at":"#));
+/// assert!(body.ends_with(r#"}],"next":null}"#));
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Serialize)]
 pub struct HistoryBody<'a> {
     messages: Vec<EntryBody<'a>>,
@@ -116,6 +198,17 @@ impl<'a> From<&'a History> for HistoryBody<'a> {
 
 /// `{"messages":[…],"gaps":[…]}`: what a listener pulled. A gap tells what is missing before the messages that come
 /// after its `to`.
+///
+/// ```
+/// use eric_protocol::answer::PullBody;
+/// use eric_sse::{Gap, GapReason, Item};
+///
+/// let items = [Item::Gap(Gap { reason: GapReason::Trimmed, from: None, to: None, missed: Some(2) })];
+/// assert_eq!(
+///     serde_json::to_string(&PullBody::new(&items)).unwrap(),
+///     r#"{"messages":[],"gaps":[{"reason":"trimmed","from":null,"to":null,"missed":2}]}"#,
+/// );
+/// ```
 #[derive(Debug, Serialize)]
 pub struct PullBody<'a> {
     messages: Vec<EntryBody<'a>>,
@@ -132,6 +225,19 @@ struct GapBody {
 
 impl<'a> PullBody<'a> {
     /// The body of `items`.
+    ///
+    /// ```
+    /// # use eric_sse::{Message, ReadFrom};
+    /// # use eric_protocol::answer::PullBody;
+    /// # eric_testkit::example(async |hub, news, bob| {
+    /// news.broadcast(Message::of("tick", &7)?).await?;
+    /// let mut items = Vec::new();
+    /// news.watch(ReadFrom::Earliest)?.next_items(&mut items).await?;
+    /// let body = serde_json::to_value(PullBody::new(&items))?;
+    /// assert_eq!((&body["messages"][0]["type"], &body["messages"][0]["payload"]), (&"tick".into(), &7.into()));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn new(items: &'a [Item]) -> Self {
         let mut body = Self { messages: Vec::new(), gaps: Vec::new() };
         for item in items {

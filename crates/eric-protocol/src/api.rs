@@ -13,6 +13,13 @@ use crate::fault;
 use crate::object::fields;
 
 /// One fault of a request, as FastAPI tells it.
+///
+/// ```
+/// use eric_protocol::api::Detail;
+///
+/// let detail = serde_json::to_value(Detail::missing_parameter("channel_id")).unwrap();
+/// assert_eq!(detail["loc"], serde_json::json!(["query", "channel_id"]));
+/// ```
 #[derive(Debug, Serialize)]
 pub struct Detail {
     #[serde(rename = "type")]
@@ -25,6 +32,13 @@ pub struct Detail {
 }
 
 /// `{"detail":[…]}`.
+///
+/// ```
+/// use eric_protocol::api::{Detail, DetailsBody};
+///
+/// let body = DetailsBody { detail: vec![Detail::missing_parameter("channel_id")] };
+/// assert!(serde_json::to_string(&body).unwrap().starts_with(r#"{"detail":[{"type":"missing","#));
+/// ```
 #[derive(Debug, Serialize)]
 pub struct DetailsBody {
     /// Every fault, those of the query first.
@@ -32,6 +46,13 @@ pub struct DetailsBody {
 }
 
 /// `{"detail":"…"}`.
+///
+/// ```
+/// use eric_protocol::api::DetailBody;
+///
+/// let body = DetailBody { detail: "Not Found" };
+/// assert_eq!(serde_json::to_string(&body).unwrap(), r#"{"detail":"Not Found"}"#);
+/// ```
 #[derive(Debug, Serialize)]
 pub struct DetailBody<'a> {
     /// What is wrong.
@@ -39,6 +60,14 @@ pub struct DetailBody<'a> {
 }
 
 /// `{"message":"…"}`.
+///
+/// ```
+/// use eric_protocol::{Exception, api::MessageBody};
+///
+/// let body = MessageBody { message: Exception::unknown_listener("x").to_string() };
+/// let text = serde_json::to_string(&body).unwrap();
+/// assert_eq!(text, r#"{"message":"InvalidListenerException('Invalid listener x')"}"#);
+/// ```
 #[derive(Debug, Serialize)]
 pub struct MessageBody {
     /// What is wrong: an [`Exception`](crate::Exception)'s text.
@@ -46,6 +75,13 @@ pub struct MessageBody {
 }
 
 /// `{"channel_id"}`.
+///
+/// ```
+/// use eric_protocol::api::ChannelIdBody;
+///
+/// let body = ChannelIdBody { channel_id: "news" };
+/// assert_eq!(serde_json::to_string(&body).unwrap(), r#"{"channel_id":"news"}"#);
+/// ```
 #[derive(Debug, Serialize)]
 pub struct ChannelIdBody<'a> {
     /// The id.
@@ -53,6 +89,13 @@ pub struct ChannelIdBody<'a> {
 }
 
 /// Why a body is refused.
+///
+/// ```
+/// use eric_protocol::api::{Refusal, message};
+///
+/// assert!(matches!(message(b"{\"type\":", true), Err(Refusal::Malformed(_))));
+/// assert!(matches!(message(b"\xff", true), Err(Refusal::Unreadable)));
+/// ```
 #[derive(Debug)]
 pub enum Refusal {
     /// 422, together with what else is wrong with the request.
@@ -74,11 +117,25 @@ impl Detail {
     }
 
     /// The parameter `name` of the query is missing.
+    ///
+    /// ```
+    /// use eric_protocol::api::Detail;
+    ///
+    /// let detail = serde_json::to_value(Detail::missing_parameter("channel_id")).unwrap();
+    /// assert_eq!(detail["msg"], "Field required");
+    /// ```
     pub fn missing_parameter(name: &str) -> Self {
         Self::new("missing", json!(["query", name]), "Field required", &())
     }
 
     /// The parameter `name` of the query is empty.
+    ///
+    /// ```
+    /// use eric_protocol::api::Detail;
+    ///
+    /// let detail = serde_json::to_value(Detail::empty_parameter("channel_id")).unwrap();
+    /// assert_eq!(detail["ctx"]["min_length"], 1);
+    /// ```
     pub fn empty_parameter(name: &str) -> Self {
         let text = "String should have at least 1 character";
         let ctx = Some(json!({"min_length": 1}));
@@ -86,6 +143,15 @@ impl Detail {
     }
 
     /// The parameter `name` of the query cannot be what it is for.
+    ///
+    /// ```
+    /// use eric_protocol::api::Detail;
+    /// use eric_sse::ChannelId;
+    ///
+    /// let error = "eric.log".parse::<ChannelId>().unwrap_err();
+    /// let detail = serde_json::to_value(Detail::bad_parameter("channel_id", "eric.log", &error)).unwrap();
+    /// assert_eq!(detail["msg"], "Value error, channel id begins with a reserved prefix");
+    /// ```
     pub fn bad_parameter(name: &str, value: &str, error: &Error) -> Self {
         Self::bad(json!(["query", name]), error, &value)
     }

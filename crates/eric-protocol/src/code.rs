@@ -3,6 +3,14 @@
 use eric_sse::ErrorKind;
 
 /// A code of `wire.md`, with its name and HTTP status. A code never changes its meaning.
+///
+/// ```
+/// use eric_protocol::Code;
+///
+/// // What was refused is tried again only where that may help.
+/// let again = Code::ALL.into_iter().filter(|code| code.is_temporary());
+/// assert_eq!(again.map(Code::status).collect::<Vec<_>>(), [408, 429, 503, 507]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Code {
@@ -96,21 +104,40 @@ impl Code {
     }
 
     /// Its name on the wire.
+    ///
+    /// ```
+    /// assert_eq!(eric_protocol::Code::UnknownChannel.name(), "unknown_channel");
+    /// ```
     pub const fn name(self) -> &'static str {
         self.row().0
     }
 
     /// Its HTTP status.
+    ///
+    /// ```
+    /// assert_eq!(eric_protocol::Code::UnknownChannel.status(), 404);
+    /// ```
     pub const fn status(self) -> u16 {
         self.row().1
     }
 
     /// Its title, for people.
+    ///
+    /// ```
+    /// assert_eq!(eric_protocol::Code::UnknownChannel.title(), "Unknown channel");
+    /// ```
     pub const fn title(self) -> &'static str {
         self.row().2
     }
 
     /// Whether the same request may succeed later.
+    ///
+    /// ```
+    /// use eric_protocol::Code;
+    ///
+    /// assert!(Code::NoSpace.is_temporary(), "somebody may make room");
+    /// assert!(!Code::KeyReused.is_temporary());
+    /// ```
     pub const fn is_temporary(self) -> bool {
         matches!(self, Self::Timeout | Self::LimitExceeded | Self::Unavailable | Self::NoSpace)
     }

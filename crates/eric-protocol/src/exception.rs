@@ -22,6 +22,13 @@ pub struct Exception {
 }
 
 /// The class of an [`Exception`].
+///
+/// ```
+/// use eric_protocol::Exception;
+/// use eric_protocol::exception::Class;
+///
+/// assert_eq!(Exception::unknown_channel("x").class(), Class::InvalidChannel);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// A channel is not there, or there already.
@@ -36,6 +43,12 @@ pub enum Class {
 
 impl Class {
     /// Its name on the wire.
+    ///
+    /// ```
+    /// use eric_protocol::exception::Class;
+    ///
+    /// assert_eq!(Class::InvalidMessageFormat.name(), "InvalidMessageFormat");
+    /// ```
     pub const fn name(self) -> &'static str {
         match self {
             Self::InvalidChannel => "InvalidChannelException",
@@ -48,31 +61,73 @@ impl Class {
 
 impl Exception {
     /// No channel has this id.
+    ///
+    /// ```
+    /// use eric_protocol::Exception;
+    ///
+    /// let unknown = Exception::unknown_channel("it's").to_string();
+    /// assert_eq!(unknown, r#"InvalidChannelException("No channel with id it's")"#);
+    /// ```
     pub fn unknown_channel(id: &str) -> Self {
         Self { class: Class::InvalidChannel, text: format!("No channel with id {}", short(id)) }
     }
 
     /// A channel has this id already.
+    ///
+    /// ```
+    /// use eric_protocol::Exception;
+    ///
+    /// let exists = Exception::channel_exists("x").to_string();
+    /// assert_eq!(exists, "InvalidChannelException('Channel with id x already exists')");
+    /// ```
     pub fn channel_exists(id: &str) -> Self {
         Self { class: Class::InvalidChannel, text: format!("Channel with id {id} already exists") }
     }
 
     /// No listener of the channel has this id.
+    ///
+    /// ```
+    /// use eric_protocol::Exception;
+    ///
+    /// assert_eq!(Exception::unknown_listener("x").to_string(), "InvalidListenerException('Invalid listener x')");
+    /// ```
     pub fn unknown_listener(id: &str) -> Self {
         Self { class: Class::InvalidListener, text: format!("Invalid listener {}", short(id)) }
     }
 
     /// No listener of the channel has this id, as the reference says it of one that is to be removed.
+    ///
+    /// ```
+    /// use eric_protocol::Exception;
+    ///
+    /// assert_eq!(Exception::no_listener_to_remove("x").to_string(), "InvalidListenerException('x')");
+    /// ```
     pub fn no_listener_to_remove(id: &str) -> Self {
         Self { class: Class::InvalidListener, text: short(id).into_owned() }
     }
 
     /// A request or message is malformed, for this reason.
+    ///
+    /// ```
+    /// use eric_protocol::Exception;
+    ///
+    /// let refused = Exception::invalid_format("request is empty");
+    /// assert_eq!(refused.to_string(), "InvalidMessageFormat('request is empty')");
+    /// ```
     pub fn invalid_format(reason: impl Into<String>) -> Self {
         Self { class: Class::InvalidMessageFormat, text: reason.into() }
     }
 
     /// What the hub says of something on the channel `channel`, perhaps about its listener `listener`.
+    ///
+    /// ```
+    /// use eric_protocol::Exception;
+    /// use eric_sse::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::UnknownListener, "unknown listener id=bob");
+    /// let exception = Exception::new(&error, "news", "bob");
+    /// assert_eq!(exception.to_string(), "InvalidListenerException('Invalid listener bob')");
+    /// ```
     pub fn new(error: &Error, channel: &str, listener: &str) -> Self {
         match error.kind() {
             ErrorKind::UnknownChannel => Self::unknown_channel(channel),
@@ -86,6 +141,12 @@ impl Exception {
     }
 
     /// Its class.
+    ///
+    /// ```
+    /// use eric_protocol::exception::{Class, Exception};
+    ///
+    /// assert_eq!(Exception::invalid_format("request is empty").class(), Class::InvalidMessageFormat);
+    /// ```
     pub fn class(&self) -> Class {
         self.class
     }

@@ -4,6 +4,12 @@
 //! no value and does not recurse.
 
 /// Why a text is malformed.
+///
+/// ```
+/// use eric_protocol::fault::{Fault, find};
+///
+/// assert_eq!(find("[1, ]"), Fault { at: 4, what: "Expecting value" });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
     /// Characters before the place.

@@ -35,6 +35,14 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>,
 ///
 /// # Errors
 /// [`Code::BadRequest`] that says where it stops being UTF-8.
+///
+/// ```
+/// use eric_protocol::message::text;
+///
+/// assert_eq!(text("é".as_bytes())?, "é");
+/// assert_eq!(text(b"caf\xe9").unwrap_err().detail, "body is not UTF-8 at byte 3");
+/// # Ok::<(), eric_protocol::Problem>(())
+/// ```
 pub fn text(bytes: &[u8]) -> Result<&str, Problem> {
     std::str::from_utf8(bytes)
         .map_err(|error| Problem::bad_request(format!("body is not UTF-8 at byte {}", error.valid_up_to())))
@@ -44,6 +52,16 @@ pub fn text(bytes: &[u8]) -> Result<&str, Problem> {
 ///
 /// # Errors
 /// [`Code::BadRequest`] that says what is wrong, and where.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use eric_protocol::message::object;
+///
+/// let body: BTreeMap<String, u64> = object(r#"{"limit": 7}"#)?;
+/// assert_eq!(body["limit"], 7);
+/// assert_eq!(object::<BTreeMap<String, u64>>("[7]").unwrap_err().detail, "body is not a JSON object");
+/// # Ok::<(), eric_protocol::Problem>(())
+/// ```
 pub fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
     let start = text.trim_start_matches([' ', '\t', '\r', '\n']);
     if !start.is_empty() && !start.starts_with('{') {

@@ -6,6 +6,14 @@ use serde::Serialize;
 use crate::code::Code;
 
 /// Why a request was refused; nothing has changed.
+///
+/// ```
+/// use eric_protocol::{Code, Problem};
+///
+/// let error = eric_sse::Error::limit_exceeded("max_messages", "max_messages=10 is reached");
+/// let problem = Problem::from(error);
+/// assert_eq!((problem.code, problem.limit), (Code::LimitExceeded, Some("max_messages")));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// What clients branch on.
@@ -37,17 +45,37 @@ impl Problem {
     pub const MEDIA_TYPE: &'static str = "application/problem+json";
 
     /// A problem with this code that reads `detail`.
+    ///
+    /// ```
+    /// use eric_protocol::{Code, Problem};
+    ///
+    /// let problem = Problem::new(Code::Unavailable, "the hub is stopping");
+    /// assert_eq!(problem.retry_after_s, Some(1));
+    /// ```
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let retry_after_s = matches!(code, Code::Unavailable).then_some(1);
         Self { code, detail: detail.into(), limit: None, line: None, retry_after_s }
     }
 
     /// A [`Code::BadRequest`] that reads `detail`.
+    ///
+    /// ```
+    /// use eric_protocol::{Code, Problem};
+    ///
+    /// assert_eq!(Problem::bad_request("limit=0 is not 1 to 1000").code, Code::BadRequest);
+    /// ```
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(Code::BadRequest, detail)
     }
 
     /// The same problem, at this line of a batch.
+    ///
+    /// ```
+    /// use eric_protocol::Problem;
+    ///
+    /// let problem = Problem::bad_request("message type begins with the reserved prefix eric.").at_line(3);
+    /// assert!(problem.to_json().ends_with(r#""line":3}"#));
+    /// ```
     pub fn at_line(self, line: usize) -> Self {
         Self { line: Some(line), ..self }
     }

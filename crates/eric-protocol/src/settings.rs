@@ -84,6 +84,17 @@ pub fn patch(text: &str) -> Result<SettingsPatch, Problem> {
 }
 
 /// All settings of a channel.
+///
+/// ```
+/// use eric_protocol::settings::{SettingsBody, patch};
+/// use eric_sse::ChannelSettings;
+///
+/// // What is written can be sent back as it is.
+/// let settings = ChannelSettings { retry_ms: 500, ..ChannelSettings::default() };
+/// let text = serde_json::to_string(&SettingsBody::from(&settings)).unwrap();
+/// assert_eq!(patch(&text)?.retry_ms, Some(500));
+/// # Ok::<(), eric_protocol::Problem>(())
+/// ```
 #[derive(Debug, Serialize)]
 pub struct SettingsBody {
     retry_ms: u64,

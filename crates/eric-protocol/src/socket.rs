@@ -10,6 +10,13 @@ use crate::exception::Exception;
 use crate::object::fields;
 
 /// What a client of the socket asks for. Ids are texts still: one that cannot be an id is an unknown one.
+///
+/// ```
+/// use eric_protocol::socket::{Request, parse};
+///
+/// let watch = Request::Watch { channel: "news".into(), has_ids: true };
+/// assert_eq!(parse(br#"{"v": "w", "c": "news", "e": 1}"#), Ok(watch));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// `c`: makes a channel; the answer is its id.
