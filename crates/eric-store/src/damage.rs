@@ -19,6 +19,21 @@ pub(crate) enum Fault {
 }
 
 /// A place where something else is than was written.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// # use eric_store::Disk as _;
+/// # let name = disk.list().unwrap().into_iter().min().unwrap();
+/// # disk.open(&name).unwrap().write(&[0xff; 64], 0).unwrap();
+/// // Somebody has written over the beginning of a segment.
+/// let checked = offline::check(&disk, SystemClock.now(), &mut |_| ())?;
+/// assert!(checked.damages[0].to_string().contains("is damaged at byte 0"));
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     /// The number of the segment.

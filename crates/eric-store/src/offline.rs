@@ -31,6 +31,19 @@ use crate::disk::{Disk, DiskFile};
 use crate::recover::{PASSES_MAX, Recovered, list_segments, recover_watched};
 
 /// How far something has got that takes long.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// let mut done_bytes = 0;
+/// let watch = &mut |progress: offline::Progress| done_bytes = progress.done_bytes;
+/// offline::check(&disk, SystemClock.now(), watch)?;
+/// assert!(done_bytes > 0);
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// What is being done, as `reading` or `writing`.
@@ -42,6 +55,20 @@ pub struct Progress {
 }
 
 /// Whoever is told how far it has got.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// let mut stages = Vec::new();
+/// let mut told = |progress: offline::Progress| stages.push(progress.stage);
+/// let watch: offline::Watch<'_> = &mut told;
+/// offline::stats(&disk, SystemClock.now(), watch)?;
+/// assert!(stages.contains(&"reading"));
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 pub type Watch<'a> = &'a mut dyn FnMut(Progress);
 
 type Files = BTreeMap<u64, Arc<dyn DiskFile>>;

@@ -21,6 +21,18 @@ use crate::state::{Notes, State};
 use crate::writer::Writer;
 
 /// What was found when a store was opened.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::SystemClock;
+/// # use eric_store::{Store, StoreSettings};
+/// # let directory = tempfile::tempdir().unwrap();
+/// let open = || Store::open(&directory, StoreSettings::default(), Arc::new(SystemClock));
+/// assert!(open()?.opening().is_new);
+/// let again = open()?;
+/// assert!(!again.opening().is_new && again.opening().segments > 0);
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Opening {
     /// Whether there was nothing yet.

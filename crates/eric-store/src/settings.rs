@@ -6,6 +6,13 @@ use eric_sse::limits::STORE_SEGMENT_BYTES;
 const FIRST_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How a store keeps what it keeps.
+///
+/// ```
+/// use eric_store::{StoreSettings, Sync};
+///
+/// let fast = StoreSettings { sync: Sync::Os, ..StoreSettings::default() };
+/// assert!(fast.segment_bytes_min < fast.segment_bytes_max);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreSettings {
     /// What an answered change survives.
@@ -19,6 +26,14 @@ pub struct StoreSettings {
 }
 
 /// A bug of which a proof of durability must find every one: it shows that the proof can fail.
+///
+/// ```
+/// use eric_store::{Sabotage, StoreSettings};
+///
+/// assert_eq!(StoreSettings::default().sabotage, None);
+/// let named = Sabotage::ALL.into_iter().find(|bug| bug.name() == "answer-early");
+/// assert_eq!(named, Some(Sabotage::AnswerEarly));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Sabotage {
@@ -67,6 +82,18 @@ impl Default for StoreSettings {
 }
 
 /// What an answered change survives.
+///
+/// ```
+/// use std::sync::Arc;
+/// use eric_sse::{SystemClock, engine::{Durability, Engine as _}};
+/// use eric_store::{Store, StoreSettings, Sync};
+///
+/// # let directory = tempfile::tempdir().unwrap();
+/// let settings = StoreSettings { sync: Sync::Os, ..StoreSettings::default() };
+/// let store = Store::open(&directory, settings, Arc::new(SystemClock))?;
+/// assert_eq!(store.durability(), Durability::Os);
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Sync {
     /// The end of the process, and of the machine: it is synced first, many changes at once.

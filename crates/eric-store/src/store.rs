@@ -53,6 +53,17 @@ pub struct Store {
 }
 
 /// What a store holds at one moment.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::SystemClock;
+/// # use eric_store::{Store, StoreSettings};
+/// # let directory = tempfile::tempdir().unwrap();
+/// let store = Store::open(&directory, StoreSettings::default(), Arc::new(SystemClock))?;
+/// let stats = store.stats();
+/// assert!(stats.segments > 0 && stats.live_bytes <= stats.bytes);
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StoreStats {
     /// Segments.
@@ -86,6 +97,17 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::Conflict`] where another process has it open; [`ErrorKind::Corrupt`] where it is damaged: nothing
     /// was changed; [`ErrorKind::NoSpace`], [`ErrorKind::Unavailable`] where the disk does not do what it must.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::{ErrorKind, SystemClock};
+    /// # use eric_store::{Store, StoreSettings};
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// let open = || Store::open(&directory, StoreSettings::default(), Arc::new(SystemClock));
+    /// let store = open()?;
+    /// assert_eq!(open().unwrap_err().kind(), ErrorKind::Conflict, "it is open already");
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>, settings: StoreSettings, clock: Arc<dyn Clock>) -> Result<Self> {
         let path = path.as_ref();
         let disk = RealDisk::open(path).map_err(|error| cannot_open(path, error))?;
@@ -96,6 +118,18 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::open`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use eric_sse::SystemClock;
+    /// use eric_store::{Store, StoreSettings};
+    ///
+    /// // A disk whose faults are chosen: here none.
+    /// let disk = Arc::new(eric_testkit::FaultDisk::new());
+    /// let store = Store::open_on(disk, StoreSettings::default(), Arc::new(SystemClock))?;
+    /// assert!(store.opening().is_new);
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn open_on(disk: Arc<dyn Disk>, settings: StoreSettings, clock: Arc<dyn Clock>) -> Result<Self> {
         let (shared, writer, opening) = open(disk, settings, clock)?;
         let threads = Threads::start(&shared, writer).map_err(|error| {
@@ -110,12 +144,35 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::open`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use eric_sse::{SystemClock, log::Log};
+    /// use eric_store::{Store, StoreSettings};
+    ///
+    /// let disk = Arc::new(eric_testkit::FaultDisk::new());
+    /// let store = Store::open_stepped(disk, StoreSettings::default(), Arc::new(SystemClock))?;
+    /// let answer = Log::open(&store, eric_testkit::retention());
+    /// while store.step() {}
+    /// assert_eq!(store.lanes().len(), 1);
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn open_stepped(disk: Arc<dyn Disk>, settings: StoreSettings, clock: Arc<dyn Clock>) -> Result<Self> {
         let (shared, writer, opening) = open(disk, settings, clock)?;
         Ok(Self { shared, opening, run: Run::Steps(Mutex::new(writer)) })
     }
 
     /// What was found when it was opened.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::SystemClock;
+    /// # use eric_store::{Store, StoreSettings};
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// let store = Store::open(&directory, StoreSettings::default(), Arc::new(SystemClock))?;
+    /// assert_eq!(store.opening().cut_bytes, 0, "no crash has left half a change");
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn opening(&self) -> &Opening {
         &self.opening
     }
@@ -124,6 +181,17 @@ impl Store {
     ///
     /// # Panics
     /// Where the store has threads that do this.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::SystemClock;
+    /// # use eric_store::{Store, StoreSettings};
+    /// # let disk = Arc::new(eric_testkit::FaultDisk::new());
+    /// let store = Store::open_stepped(disk, StoreSettings::default(), Arc::new(SystemClock))?;
+    /// while store.step() {}
+    /// assert!(!store.step(), "nothing waits");
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn step(&self) -> bool {
         let Run::Steps(writer) = &self.run else { panic!("the store's own threads do the work") };
         writer.lock().turn() == Turn::Worked
@@ -133,6 +201,16 @@ impl Store {
     ///
     /// # Errors
     /// What the disk says; nothing depends on it.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::SystemClock;
+    /// # use eric_store::{Store, StoreSettings};
+    /// # let disk = Arc::new(eric_testkit::FaultDisk::new());
+    /// let store = Store::open_stepped(disk, StoreSettings::default(), Arc::new(SystemClock))?;
+    /// assert!(store.tidy().is_ok());
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn tidy(&self) -> std::io::Result<()> {
         self.shared.give_back()?;
         self.shared.prepare_spare()?;
@@ -141,6 +219,19 @@ impl Store {
 
     /// Makes everything that waits durable and ends. Later changes are refused; what is kept can still be read from
     /// the machine's cache. Dropping the store does the same.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::{SystemClock, log::Log};
+    /// # use eric_store::{Store, StoreSettings};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// let store = Store::open(&directory, StoreSettings::default(), Arc::new(SystemClock))?;
+    /// store.shut_down();
+    /// assert!(Log::open(&store, eric_testkit::retention()).await.is_err(), "it takes nothing any more");
+    /// # Ok::<(), eric_sse::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn shut_down(&self) {
         self.shared.begin_closing();
         match &self.run {
@@ -154,16 +245,58 @@ impl Store {
     }
 
     /// Ends without a word in the log, as a crash does; for simulations.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::{SystemClock, log::Log};
+    /// # use eric_store::{Store, StoreSettings};
+    /// # let disk = Arc::new(eric_testkit::FaultDisk::new());
+    /// let open = || Store::open_stepped(disk.clone(), StoreSettings::default(), Arc::new(SystemClock));
+    /// let store = open()?;
+    /// let unanswered = Log::open(&store, eric_testkit::retention());
+    /// store.abandon();
+    /// assert_eq!(open()?.lanes().len(), 0, "what was not written is gone");
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn abandon(self) {
         self.shared.stop("it was abandoned");
     }
 
     /// How the lanes of a channel are kept.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::{SystemClock, log::Log};
+    /// # use eric_store::{Store, StoreSettings};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let retention = eric_testkit::retention();
+    /// let store = Store::open(&directory, StoreSettings::default(), Arc::new(SystemClock))?;
+    /// let news = Log::open(&store, retention).await?;
+    /// assert_eq!(store.retention(news), Some(retention));
+    /// # Ok::<(), eric_sse::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn retention(&self, channel: Lane) -> Option<Retention> {
         Some(self.shared.state.lock().lanes.channel_state(channel)?.retention)
     }
 
     /// What it holds, counted lane by lane.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::{ChannelSettings, Hub, Message, SystemClock};
+    /// # use eric_store::{Store, StoreSettings};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// let store = Arc::new(Store::open(&directory, StoreSettings::default(), Arc::new(SystemClock))?);
+    /// let hub = Hub::builder(store.clone()).open();
+    /// let news = hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
+    /// news.broadcast(Message::of("tick", &7)?).await?;
+    /// assert_eq!((store.stats().lanes, store.stats().entries), (1, 1));
+    /// # Ok::<(), eric_sse::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn stats(&self) -> StoreStats {
         let state = self.shared.state.lock();
         let mut stats = StoreStats {

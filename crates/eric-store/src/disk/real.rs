@@ -21,6 +21,16 @@ const FILL_BYTES: usize = 1024 * 1024;
 const DIRECT_ALIGNMENT: usize = 4096;
 
 /// A directory of the file system, held against everybody else by a lock.
+///
+/// ```
+/// use eric_store::RealDisk;
+///
+/// # let directory = tempfile::tempdir()?;
+/// let disk = RealDisk::open(directory.path())?;
+/// let other = RealDisk::open(directory.path()).unwrap_err();
+/// assert_eq!(other.kind(), std::io::ErrorKind::WouldBlock, "one store, one process");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct RealDisk {
     path: PathBuf,
@@ -36,6 +46,15 @@ impl RealDisk {
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] where another process has it; and what the file system says.
+    ///
+    /// ```
+    /// # use eric_store::RealDisk;
+    /// # let directory = tempfile::tempdir()?;
+    /// let path = directory.path().join("eric").join("store");
+    /// RealDisk::open(&path)?;
+    /// assert!(path.is_dir());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::make(path)?;
         let directory = File::open(path)?;
@@ -50,6 +69,14 @@ impl RealDisk {
     ///
     /// # Errors
     /// As [`RealDisk::open`]; [`io::ErrorKind::NotFound`] where it is not there.
+    ///
+    /// ```
+    /// # use eric_store::{Disk as _, RealDisk};
+    /// # let directory = tempfile::tempdir()?;
+    /// let disk = RealDisk::open_to_read(directory.path())?;
+    /// assert!(disk.create("notes", 0).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn open_to_read(path: &Path) -> io::Result<Self> {
         let directory = File::open(path)?;
         let lock = match File::open(path.join(LOCK)) {

@@ -10,6 +10,17 @@ use crate::damage::Fault;
 use crate::disk::Disk;
 
 /// What was found in a store.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// let checked = offline::check(&disk, SystemClock.now(), &mut |_| ())?;
+/// assert_eq!((checked.damages.len(), checked.torn_bytes), (0, 0));
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
     /// The segments, oldest first.
@@ -21,6 +32,18 @@ pub struct Checked {
 }
 
 /// What was found in one segment.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// let checked = offline::check(&disk, SystemClock.now(), &mut |_| ())?;
+/// let segment = &checked.segments[0];
+/// assert!(!segment.records.is_empty() && segment.bad_bytes == 0);
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedSegment {
     /// Its number.
@@ -41,6 +64,20 @@ pub struct CheckedSegment {
 
 impl Checked {
     /// Whether the store opens.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::{Clock as _, SystemClock};
+    /// # use eric_store::{Store, StoreSettings, offline};
+    /// # let disk = eric_testkit::FaultDisk::new();
+    /// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+    /// # use eric_store::Disk as _;
+    /// # let name = disk.list().unwrap().into_iter().min().unwrap();
+    /// // Somebody has written over the beginning of a segment.
+    /// disk.open(&name).unwrap().write(&[0xff; 64], 0).unwrap();
+    /// assert!(!offline::check(&disk, SystemClock.now(), &mut |_| ())?.is_whole());
+    /// # Ok::<(), eric_sse::Error>(())
+    /// ```
     pub fn is_whole(&self) -> bool {
         self.damages.is_empty()
     }

@@ -25,6 +25,18 @@ const BEGIN_BYTES: usize = 100;
 const FAILED: &str = "the export cannot be written";
 
 /// What was exported.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// let mut lines = Vec::new();
+/// let exported = offline::export(&disk, SystemClock.now(), &mut lines, &mut |_| ())?;
+/// assert_eq!((exported.bytes, exported.entries), (lines.len() as u64, 0));
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exported {
     /// The epoch of the store.
@@ -49,9 +61,22 @@ pub struct Exported {
 /// What is alive is what the log has not let go; nothing is let go here, whatever its age.
 ///
 /// # Errors
-/// [`ErrorKind::Corrupt`](eric_sse::ErrorKind) where the store is damaged; [`ErrorKind::Unavailable`](eric_sse::ErrorKind) where there is none, or the disk or
+/// [`ErrorKind::Corrupt`](eric_sse::ErrorKind) where the store is damaged;
+/// [`ErrorKind::Unavailable`](eric_sse::ErrorKind) where there is none, or the disk or
 /// `out` fails: then the source is the [`io::Error`]. What was written then has no last line, and is refused by
 /// [`import`](super::import).
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// let mut lines = Vec::new();
+/// offline::export(&disk, SystemClock.now(), &mut lines, &mut |_| ())?;
+/// assert!(lines.starts_with(b"{\"eric_export\":"));
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 pub fn export(disk: &dyn Disk, now: Timestamp, out: &mut dyn Write, watch: Watch<'_>) -> Result<Exported> {
     let files = segments_of(disk)?;
     let now_ms = now.as_ms();

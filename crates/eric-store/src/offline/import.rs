@@ -32,6 +32,21 @@ const NUMBER_MAX: u64 = 1 << 62;
 const TOLD_BYTES: u64 = 1 << 20;
 
 /// What was imported.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// # let mut lines = Vec::new();
+/// let exported = offline::export(&disk, SystemClock.now(), &mut lines, &mut |_| ())?;
+/// let (empty, settings) = (eric_testkit::FaultDisk::new(), StoreSettings::default());
+/// let imported = offline::import(&empty, &settings, SystemClock.now(), &mut &lines[..], &mut |_| ())?;
+/// assert_eq!(imported.channels, exported.channels);
+/// assert_ne!(imported.epoch, exported.epoch);
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Imported {
     /// The epoch that began.
@@ -58,6 +73,24 @@ pub struct Imported {
 /// [`ErrorKind::InvalidValue`] where a line is not what it must be: the text begins with its number;
 /// [`ErrorKind::AlreadyExists`] where the directory is not empty; [`ErrorKind::NoSpace`] and [`ErrorKind::Unavailable`]
 /// where the disk, or what the lines are read from, does not do what it must.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// # use eric_sse::ErrorKind;
+/// # let (empty, settings) = (eric_testkit::FaultDisk::new(), StoreSettings::default());
+/// # let mut lines = Vec::new();
+/// # offline::export(&disk, SystemClock.now(), &mut lines, &mut |_| ())?;
+/// // What was cut short is refused, and leaves nothing.
+/// let mut cut = &lines[..lines.len() / 2];
+/// let error = offline::import(&empty, &settings, SystemClock.now(), &mut cut, &mut |_| ()).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::InvalidValue);
+/// assert!(offline::import(&empty, &settings, SystemClock.now(), &mut &lines[..], &mut |_| ()).is_ok());
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 pub fn import(
     disk: &dyn Disk,
     settings: &StoreSettings,

@@ -24,6 +24,18 @@ use crate::settings::StoreSettings;
 const LANES_SKIPPED: u64 = 1 << 20;
 
 /// What was saved of a damaged store, and what was not.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// # let (empty, settings) = (eric_testkit::FaultDisk::new(), StoreSettings::default());
+/// let repaired = offline::repair(&disk, &empty, &settings, SystemClock.now(), &mut |_| ())?;
+/// assert!(repaired.damages.is_empty() && repaired.missing.is_empty());
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {
     /// The epoch that began.
@@ -48,6 +60,19 @@ pub struct Repaired {
 }
 
 /// A lane of which only entries can be read, or not even they.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// # let (empty, settings) = (eric_testkit::FaultDisk::new(), StoreSettings::default());
+/// let repaired = offline::repair(&disk, &empty, &settings, SystemClock.now(), &mut |_| ())?;
+/// let lost: u64 = repaired.lost_lanes.iter().map(|lost| lost.entries).sum();
+/// assert_eq!(lost, 0, "every lane still has its channel or listener");
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LostLane {
     /// Its number.
@@ -66,6 +91,20 @@ pub struct LostLane {
 /// [`ErrorKind::Unavailable`](eric_sse::ErrorKind) where there is no store or a disk does not answer;
 /// [`ErrorKind::AlreadyExists`](eric_sse::ErrorKind) where the directory is not empty;
 /// [`ErrorKind::NoSpace`](eric_sse::ErrorKind) where there is no room. Then `into` is empty.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// # let settings = StoreSettings::default();
+/// let empty = eric_testkit::FaultDisk::new();
+/// offline::repair(&disk, &empty, &settings, SystemClock.now(), &mut |_| ())?;
+/// let repaired = Store::open_on(Arc::new(empty), settings, Arc::new(SystemClock))?;
+/// assert!(!repaired.opening().is_new);
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 pub fn repair(
     from: &dyn Disk,
     into: &dyn Disk,

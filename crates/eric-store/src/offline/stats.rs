@@ -8,6 +8,18 @@ use crate::disk::Disk;
 use crate::settings::Sync;
 
 /// What is in a store.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// let stats = offline::stats(&disk, SystemClock.now(), &mut |_| ())?;
+/// assert!(stats.is_closed && !stats.may_have_lost);
+/// assert_eq!((stats.openings, stats.channels, stats.entries), (1, 0, 0));
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
     /// The last entry that was taken.
@@ -45,6 +57,18 @@ pub struct Stats {
 }
 
 /// When and how a store was opened last.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// let stats = offline::stats(&disk, SystemClock.now(), &mut |_| ())?;
+/// let last = stats.last_opening.expect("it was opened a moment ago");
+/// assert_eq!(last.sync, eric_store::Sync::Fsync);
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastOpening {
     /// When.
@@ -54,6 +78,17 @@ pub struct LastOpening {
 }
 
 /// What is in a segment.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// let stats = offline::stats(&disk, SystemClock.now(), &mut |_| ())?;
+/// assert!(stats.segments.iter().all(|segment| segment.live_bytes <= segment.size_bytes));
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentStats {
     /// Its number.
@@ -69,6 +104,19 @@ pub struct SegmentStats {
 /// # Errors
 /// [`ErrorKind::Corrupt`](eric_sse::ErrorKind) where it is damaged; [`ErrorKind::Unavailable`](eric_sse::ErrorKind)
 /// where there is none, or the disk does not answer.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use eric_sse::{Clock as _, SystemClock};
+/// # use eric_store::{Store, StoreSettings, offline};
+/// # let disk = eric_testkit::FaultDisk::new();
+/// # drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// let before = offline::stats(&disk, SystemClock.now(), &mut |_| ())?;
+/// drop(Store::open_on(Arc::new(disk.clone()), StoreSettings::default(), Arc::new(SystemClock))?);
+/// let after = offline::stats(&disk, SystemClock.now(), &mut |_| ())?;
+/// assert_eq!(after.openings, before.openings + 1);
+/// # Ok::<(), eric_sse::Error>(())
+/// ```
 pub fn stats(disk: &dyn Disk, now: Timestamp, watch: Watch<'_>) -> Result<Stats> {
     let files = segments_of(disk)?;
     let mut recovered = recovered(&files, now.as_ms(), "reading", watch)?;
