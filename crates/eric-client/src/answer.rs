@@ -228,11 +228,11 @@ pub struct Page<T, N> {
 /// # eric_testkit::http_example(async |hub, news, bob| {
 /// hub.dispatch(&news, &bob, Message::of("job", &17)?).await?;
 /// let pulled = hub.pull(&news, &bob, &PullOptions::default()).await?;
-/// assert!(pulled.gaps.is_empty());
 /// for job in pulled.messages {
 ///     assert_eq!(job.value::<u64>()?, 17);
 ///     hub.ack(&news, &bob, job.id).await?;
 /// }
+/// assert_eq!(hub.listener(&news, &bob).await?.backlog, 0);
 /// # Ok(())
 /// # });
 /// ```

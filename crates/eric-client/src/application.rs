@@ -58,12 +58,13 @@ impl HttpClient {
     /// let asks = async {
     ///     let hello = Message::of("hello", &())?;
     ///     let answer = bob.request(alice.id(), hello, Duration::from_secs(30)).await?;
-    ///     assert_eq!(answer.kind().as_str(), "hello_ack");
-    ///     bob.dispatch_to(alice.id(), Message::of("stop", &())?).await?;
-    ///     bob.dispatch_to(bob.id(), Message::of("stop", &())?).await
+    ///     for application in [&alice, &bob] {
+    ///         bob.dispatch_to(application.id(), Message::of("stop", &())?).await?;
+    ///     }
+    ///     Ok::<_, eric_sse::Error>(answer)
     /// };
-    /// let (asked, ..) = tokio::join!(asks, alice.run(|_| ()), bob.run(|_| ()));
-    /// asked?;
+    /// let (answer, ..) = tokio::join!(asks, alice.run(|_| ()), bob.run(|_| ()));
+    /// assert_eq!(answer?.kind().as_str(), "hello_ack");
     /// # Ok(())
     /// # });
     /// ```

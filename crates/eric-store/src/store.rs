@@ -42,6 +42,7 @@ use crate::writer::{Turn, Writer};
 /// let news = hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
 /// // Once this returns, the message is on the disk.
 /// news.broadcast(Message::of("greeting", "hello")?).await?;
+/// assert_eq!(hub.durability().to_string(), "fsync");
 /// # Ok::<(), eric_sse::Error>(())
 /// # }).unwrap();
 /// ```
@@ -152,7 +153,7 @@ impl Store {
     ///
     /// let disk = Arc::new(eric_testkit::FaultDisk::new());
     /// let store = Store::open_stepped(disk, StoreSettings::default(), Arc::new(SystemClock))?;
-    /// let answer = Log::open(&store, eric_testkit::retention());
+    /// let _answer = Log::open(&store, eric_testkit::retention());
     /// while store.step() {}
     /// assert_eq!(store.lanes().len(), 1);
     /// # Ok::<(), eric_sse::Error>(())
