@@ -30,10 +30,13 @@ const FRAME_OVERHEAD_BYTES: usize = 128;
 /// Followers that are woken before the lane's lock is let go.
 const WAKE_SLICE: usize = 256;
 
+/// What an entry was encoded to, by format, with the reconnection time that is part of it.
+type Frames = [OnceLock<(Duration, Bytes)>; Format::COUNT];
+
 /// An entry with the frames it was encoded to: once per format, however many readers there are.
 ///
 /// ```
-/// # use std::{sync::Arc, time::Duration};
+/// # use std::time::Duration;
 /// # use eric_sse::{Item, Message, ReadFrom, sse::encode::Format};
 /// # eric_testkit::example(async |hub, news, bob| {
 /// let (mut one, mut other) = (news.watch(ReadFrom::Latest)?, news.watch(ReadFrom::Latest)?);
@@ -52,8 +55,8 @@ const WAKE_SLICE: usize = 256;
 #[derive(Debug)]
 pub struct Framed {
     entry: Entry,
-    /// What it was encoded to, with the reconnection time that is part of it; nothing where no door has asked.
-    frames: OnceLock<Box<[OnceLock<(Duration, Bytes)>; Format::COUNT]>>,
+    /// Nothing where no door has asked.
+    frames: OnceLock<Box<Frames>>,
     /// Bytes by which frames are larger than the window reckons with, here and in the window.
     excess: AtomicUsize,
     window_excess: Option<Arc<AtomicUsize>>,
