@@ -96,9 +96,8 @@ macro_rules! generated {
             /// A new version 4 UUID in lower case.
             ///
             /// ```
-            #[doc = concat!("use eric_sse::", stringify!($name), ";")]
-            ///
-            #[doc = concat!("assert_ne!(", stringify!($name), "::generate(), ", stringify!($name), "::generate());")]
+            #[doc = concat!("let new = eric_sse::", stringify!($name), "::generate;")]
+            /// assert_ne!(new(), new());
             /// ```
             pub fn generate() -> Self {
                 Self(uuid::Uuid::new_v4().to_string().into())
