@@ -1,5 +1,7 @@
 //! Rules worth having are tests: the map is true, every module says what it is, nobody imports what it must not.
 
+mod examples;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
