@@ -17,7 +17,9 @@ use eric_sse::limits::{
     COMMIT_LAG_ENTRIES_MAX, COMMIT_LAG_MS_MAX, HANDOVER_MS_MAX, HEARTBEAT_S, WRITE_STALL_S,
 };
 use eric_sse::log::Budget;
-use eric_sse::sse::encode::{Format, HEARTBEAT, control_frame, gap_frame, prime, prologue, retry_line};
+use eric_sse::sse::encode::{
+    Format, HEARTBEAT, REPLACED_RETRY, control_frame, gap_frame, prime, prologue, retry_line,
+};
 use eric_sse::{Channel, Conflict, End, Gap, Item, ListenerId, Offset, Subscribe, Subscription};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -25,8 +27,6 @@ use tokio_util::sync::CancellationToken;
 use crate::acceptor::Place;
 use crate::peer::Peer;
 
-/// The time after which a client that was replaced tries again: long enough not to play ping-pong.
-const REPLACED_RETRY: Duration = Duration::from_secs(60);
 /// How long a session that has said goodbye waits for its peer to read it.
 const LINGER: Duration = Duration::from_secs(1);
 /// How long a session whose peer takes nothing may go on once there is a reason to end it.

@@ -128,7 +128,7 @@ mod turns;
 mod window;
 
 pub use channel::{
-    Ack, Adapted, Adapter, Channel, ChannelInfo, ChannelSettings, Connection, Delivery, Event, Failure,
+    Ack, Adapted, Adapter, Channel, ChannelInfo, ChannelSettings, Connection, Delivery, Event, EventStream, Failure,
     History, Item, ListenerInfo, ListenerOrder, MessageStream, Publish, SettingsPatch, Subscribe,
     Subscription,
 };

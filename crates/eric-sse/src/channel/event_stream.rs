@@ -23,6 +23,20 @@ const LOOK: Duration = Duration::from_millis(HEARTBEAT_S * 500);
 /// The bytes of a whole `text/event-stream`: [`MessageStream::event_stream`]. Each item is one or more whole lines.
 ///
 /// It begins at once, tells of gaps, is never silent for 15 s, and ends with the control event that says why.
+///
+/// ```
+/// use eric_sse::EventStream;
+/// use eric_sse::sse::encode::Format;
+/// use futures_util::StreamExt as _;
+///
+/// # eric_testkit::example(async |_hub, news, bob| {
+/// let mut first: EventStream = news.message_stream(&bob).await?.event_stream(Format::Payload);
+/// let _second = news.message_stream(&bob).await?;
+/// let pieces: Vec<_> = first.by_ref().map(|piece| piece.unwrap()).collect().await;
+/// assert_eq!(pieces.concat(), b":ok\nretry: 3000\nevent: eric.replaced\nretry: 60000\ndata: {}\n\n");
+/// # Ok(())
+/// # });
+/// ```
 pub struct EventStream {
     frames: Adapted<Frames>,
     clock: Arc<dyn Clock>,

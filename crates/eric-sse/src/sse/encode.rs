@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{compatible, line};
 use crate::entry::{Entry, Position};
-use crate::follow::Gap;
+use crate::follow::{End, Gap};
 
 /// How an entry is written to a client.
 ///
@@ -62,6 +62,9 @@ impl Format {
         !self.has_control_events()
     }
 }
+
+/// The time after which a client that was replaced tries again: long enough not to play ping-pong.
+pub const REPLACED_RETRY: Duration = Duration::from_secs(60);
 
 /// An idle stream's sign of life: a comment line, without a blank line after it.
 pub const HEARTBEAT: &[u8] = b":\n";
@@ -176,6 +179,24 @@ pub fn gap_frame(gap: &Gap) -> Bytes {
 pub fn control_frame(name: &str, retry: Option<Duration>) -> Bytes {
     let retry = retry.map_or(String::new(), retry_line);
     format!("event: eric.{name}\n{retry}data: {{}}\n\n").into()
+}
+
+/// The last words of a stream that is over for this reason; none where it says nothing, and its client comes back.
+///
+/// ```
+/// use eric_sse::End;
+/// use eric_sse::sse::encode::end_frame;
+///
+/// let replaced = end_frame(End::Replaced).unwrap();
+/// assert_eq!(replaced, "event: eric.replaced\nretry: 60000\ndata: {}\n\n");
+/// assert_eq!(end_frame(End::Stopped), None);
+/// ```
+pub fn end_frame(end: End) -> Option<Bytes> {
+    match end {
+        End::Replaced => Some(control_frame("replaced", Some(REPLACED_RETRY))),
+        End::Removed => Some(control_frame("removed", None)),
+        End::Stopped => None,
+    }
 }
 
 pub(super) fn put_id(frame: &mut BytesMut, position: Position) {

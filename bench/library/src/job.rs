@@ -1,0 +1,95 @@
+//! What is measured: rows of the table.
+
+/// Something that a user of such a library does, a great many times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// A message to one listener, which is then asked for the next one.
+    DeliverNext,
+    /// A message to one listener, whose stream yields it.
+    Next,
+    /// The same with an id on every message, by which a repetition would be recognised.
+    NextWithIds,
+    /// [`BATCH`] messages to one listener at once, whose stream yields them.
+    Batches,
+    /// A broadcast to [`LISTENERS`], each of which is asked for the next one.
+    BroadcastDeliverNext,
+    /// A broadcast to [`LISTENERS`], whose streams yield it.
+    Broadcast,
+    /// [`BATCH`] broadcasts to [`LISTENERS`], whose streams then yield them.
+    Broadcasts,
+    /// A stream that yields what waits in its queue.
+    Drain,
+    /// A queue worked on by [`WORKERS`], whose callback does nothing.
+    Process,
+}
+
+pub(crate) const BATCH: usize = 100;
+pub(crate) const LISTENERS: usize = 1_000;
+pub(crate) const WORKERS: usize = 6;
+/// Messages that wait in a queue that is drained.
+pub(crate) const QUEUED: usize = 10_000;
+
+impl Job {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::DeliverNext,
+        Self::Next,
+        Self::NextWithIds,
+        Self::Batches,
+        Self::BroadcastDeliverNext,
+        Self::Broadcast,
+        Self::Broadcasts,
+        Self::Drain,
+        Self::Process,
+    ];
+
+    /// What it is called in the table.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::DeliverNext => "`dispatch`, `deliver_next`",
+            Self::Next => "`dispatch`, `next` of the stream",
+            Self::NextWithIds => "the same, each with an id of its own",
+            Self::Batches => "`dispatch_batch` of 100, 100 × `next`",
+            Self::BroadcastDeliverNext => "`broadcast`, `deliver_next` for each of 1,000",
+            Self::Broadcast => "`broadcast`, `next` of 1,000 streams",
+            Self::Broadcasts => "100 × `broadcast`, then 1,000 streams",
+            Self::Drain => "stream of 10,000 that wait",
+            Self::Process => "processing, 6 workers that do nothing",
+        }
+    }
+
+    /// What Python's side is told to do: what is nearest, and fastest.
+    pub(crate) fn in_python(self) -> &'static str {
+        match self {
+            Self::DeliverNext | Self::Next | Self::NextWithIds => "one",
+            Self::Batches => "batches",
+            Self::BroadcastDeliverNext | Self::Broadcast => "broadcast",
+            Self::Broadcasts => "broadcasts",
+            Self::Drain => "drain",
+            Self::Process => "process",
+        }
+    }
+
+    /// How often the loop of the job runs in a round; a few tenths of a second each.
+    pub(crate) fn repetitions(self) -> usize {
+        match self {
+            Self::DeliverNext | Self::Next | Self::NextWithIds => 200_000,
+            Self::Batches => 4_000,
+            Self::BroadcastDeliverNext => 200,
+            Self::Broadcast => 1_000,
+            Self::Broadcasts => 20,
+            Self::Drain => 50,
+            Self::Process => 10,
+        }
+    }
+
+    /// Messages that are delivered by one repetition.
+    pub(crate) fn messages(self) -> usize {
+        match self {
+            Self::DeliverNext | Self::Next | Self::NextWithIds => 1,
+            Self::Batches => BATCH,
+            Self::BroadcastDeliverNext | Self::Broadcast => LISTENERS,
+            Self::Broadcasts => BATCH * LISTENERS,
+            Self::Drain | Self::Process => QUEUED,
+        }
+    }
+}
