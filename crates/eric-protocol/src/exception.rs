@@ -133,9 +133,11 @@ impl Exception {
             ErrorKind::UnknownChannel => Self::unknown_channel(channel),
             ErrorKind::AlreadyExists => Self::channel_exists(channel),
             ErrorKind::UnknownListener => Self::unknown_listener(listener),
-            ErrorKind::InvalidMessage | ErrorKind::InvalidValue | ErrorKind::TooLarge => {
-                Self::invalid_format(error.to_string())
-            }
+            // What another try cannot mend is the request's fault, or clients would try again for ever.
+            ErrorKind::InvalidMessage
+            | ErrorKind::InvalidValue
+            | ErrorKind::TooLarge
+            | ErrorKind::KeyReused => Self::invalid_format(error.to_string()),
             _ => Self { class: Class::Repository, text: error.to_string() },
         }
     }
@@ -244,6 +246,7 @@ mod tests {
             (ErrorKind::UnknownListener, "InvalidListenerException('Invalid listener l')"),
             (ErrorKind::TooLarge, "InvalidMessageFormat('why')"),
             (ErrorKind::InvalidMessage, "InvalidMessageFormat('why')"),
+            (ErrorKind::KeyReused, "InvalidMessageFormat('why')"),
             (ErrorKind::LimitExceeded, "RepositoryError('why')"),
             (ErrorKind::Unavailable, "RepositoryError('why')"),
         ] {

@@ -1,7 +1,8 @@
 //! Requests of the Unix socket: one JSON object, `{"v": verb, "c": channel, "r": listener, "t": type, "p": payload}`.
 //!
 //! As in the reference, white space around the object and unknown fields are ignored, and of a field that is given
-//! twice the last counts. Everything else that is malformed is refused with a reason, and is not echoed.
+//! twice the last counts. Everything else that is malformed is refused with a reason, and is not echoed. What the
+//! reference does not have, ids, is there only with `"e": 1`.
 
 use eric_sse::{Error, Message, Payload};
 use serde_json::value::RawValue;
@@ -32,14 +33,14 @@ pub enum Request {
         channel: String,
         /// To this listener.
         listener: String,
-        /// The message.
+        /// The message, with the ids that it was given.
         message: Message,
     },
     /// `b`: publishes to all listeners.
     Broadcast {
         /// Of this channel.
         channel: String,
-        /// The message.
+        /// The message, with the ids that it was given.
         message: Message,
     },
     /// `l`: a listener's stream.
@@ -100,9 +101,10 @@ pub fn parse(bytes: &[u8]) -> Result<Request, Exception> {
         return Err(Exception::invalid_format("request is not a JSON object"));
     }
     // What serde_json says of malformed JSON shows nothing of it.
-    let [verb, channel, listener, kind, payload, ids] = fields(text, ["v", "c", "r", "t", "p", "e"])
+    let names = ["v", "c", "r", "t", "p", "e", "message_id", "sender_id"];
+    let [verb, channel, listener, kind, payload, ids, message_id, sender_id] = fields(text, names)
         .map_err(|error| Exception::invalid_format(format!("request is not JSON: {error}")))?;
-    Fields { verb, channel, listener, kind, payload, ids }.request()
+    Fields { verb, channel, listener, kind, payload, ids, message_id, sender_id }.request()
 }
 
 /// The values of the fields that are known, as they were written.
@@ -114,6 +116,8 @@ struct Fields<'a> {
     kind: Option<&'a RawValue>,
     payload: Option<&'a RawValue>,
     ids: Option<&'a RawValue>,
+    message_id: Option<&'a RawValue>,
+    sender_id: Option<&'a RawValue>,
 }
 
 impl Fields<'_> {
@@ -142,7 +146,17 @@ impl Fields<'_> {
         let refuse = |error: Error| Exception::invalid_format(error.to_string());
         let kind = text("t", self.kind)?.parse().map_err(refuse)?;
         let payload = self.payload.map_or_else(|| Ok(Payload::null()), Payload::from_raw).map_err(refuse)?;
-        Message::new(kind, payload).map_err(refuse)
+        let mut message = Message::new(kind, payload).map_err(refuse)?;
+        // To the reference's clients these two are unknown fields.
+        if switch("e", self.ids)? {
+            if let Some(id) = optional_text("message_id", self.message_id)? {
+                message = message.with_id(id.parse().map_err(refuse)?);
+            }
+            if let Some(sender) = optional_text("sender_id", self.sender_id)? {
+                message = message.with_sender(sender.parse().map_err(refuse)?);
+            }
+        }
+        Ok(message)
     }
 }
 
@@ -151,6 +165,15 @@ fn text(name: &str, value: Option<&RawValue>) -> Result<String, Exception> {
     let value = value.ok_or_else(|| Exception::invalid_format(format!("field '{name}' is missing")))?;
     serde_json::from_str(value.get())
         .map_err(|_| Exception::invalid_format(format!("field '{name}' is not a string of Unicode")))
+}
+
+/// The text of a field that may be left out or null.
+fn optional_text(name: &str, value: Option<&RawValue>) -> Result<Option<String>, Exception> {
+    match value {
+        None => Ok(None),
+        Some(null) if null.get() == "null" => Ok(None),
+        value => text(name, value).map(Some),
+    }
 }
 
 /// The text of a field that names something. A string that is no Unicode names nothing, as the empty one does.
@@ -215,6 +238,34 @@ mod tests {
             Request::RemoveListener { channel: channel(), listener: listener() },
         );
         check(r#"{"v":"rc","c":"x"}"#, Request::RemoveChannel { channel: channel() });
+    }
+
+    #[test]
+    fn ids_of_a_message_count_where_they_are_asked_for() {
+        let request = |fields: &str| format!(r#"{{"v":"b","c":"x","t":"k"{fields}}}"#);
+        let broadcast = |message| Request::Broadcast { channel: "x".to_owned(), message };
+        let bare = || message("k", "null");
+        let signed = || bare().with_id("é 1".parse().unwrap()).with_sender("s".parse().unwrap());
+        let ids = r#","message_id":"\u00e9 1","sender_id":"s""#;
+        check(&request(&format!(r#"{ids},"e":1"#)), broadcast(signed()));
+        for off in ["", r#","e":0"#, r#","e":false"#, r#","e":null"#] {
+            check(&request(&format!("{ids}{off}")), broadcast(bare()));
+            check(&request(&format!(r#","message_id":"","sender_id":[1]{off}"#)), broadcast(bare()));
+        }
+        check(&request(r#","e":1"#), broadcast(bare()));
+        check(&request(r#","e":true,"message_id":null,"sender_id":null"#), broadcast(bare()));
+        for (fields, reason) in [
+            (r#","message_id":7"#, "field 'message_id' is not a string of Unicode"),
+            (r#","message_id":"\ud800""#, "field 'message_id' is not a string of Unicode"),
+            (r#","sender_id":["s"]"#, "field 'sender_id' is not a string of Unicode"),
+            (r#","message_id":"""#, "message id is empty"),
+            (r#","sender_id":"a\nb""#, "sender id"),
+        ] {
+            let refused = parse(request(&format!(r#"{fields},"e":1"#)).as_bytes()).unwrap_err();
+            assert_eq!(refused.class(), crate::exception::Class::InvalidMessageFormat);
+            assert!(refused.to_string().contains(reason), "{fields} {refused}");
+        }
+        assert!(parse(request(r#","e":2"#).as_bytes()).is_err(), "neither on nor off");
     }
 
     #[test]

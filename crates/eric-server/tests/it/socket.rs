@@ -128,6 +128,42 @@ async fn lines_tell_position_message_id_and_sender_where_they_are_asked_for() {
 }
 
 #[tokio::test]
+async fn what_is_published_with_an_id_is_taken_once_and_signed_where_ids_are_asked_for() {
+    let (server, channel, listener) = hub_with_listener().await;
+    let publish = |verb: &str, payload: u64, ids: Value| {
+        let mut request = json!({"v": verb, "c": channel, "r": listener, "t": "t", "p": payload});
+        request.as_object_mut().unwrap().extend(ids.as_object().unwrap().clone());
+        request
+    };
+    let signed = || json!({"e": 1, "message_id": "k", "sender_id": "bob"});
+    for verb in ["d", "b"] {
+        for _ in 0..3 {
+            server.ask_for_ack(publish(verb, 1, signed())).await;
+        }
+        let refused = server.ask(publish(verb, 2, signed()).to_string().as_bytes()).await;
+        assert_eq!(refused, "InvalidMessageFormat('key=k was used for a message with other content')");
+    }
+    // To clients of the reference they are unknown fields.
+    server.ask_for_ack(publish("d", 3, json!({"message_id": "k", "sender_id": 7}))).await;
+    server.ask_for_ack(publish("b", 4, json!({"e": 0, "message_id": "", "sender_id": "x"}))).await;
+    // What came over the one door is not doubled over the other.
+    let path = format!("/v1/channels/{channel}/listeners/{listener}/messages");
+    let again = r#"{"type":"t","payload":1,"id":"k","sender_id":"bob"}"#;
+    server.expect(200, "POST", &path, again).await;
+    let mut lines = server.lines(json!({"v": "l", "c": channel, "r": listener, "e": 1})).await;
+    for (payload, message_id, sender_id) in
+        [(1, json!("k"), json!("bob")), (1, json!("k"), json!("bob")), (3, json!(null), json!(null))]
+    {
+        let line: Value = serde_json::from_str(&lines.line().await).unwrap();
+        assert_eq!(
+            (&line["data"], &line["message_id"], &line["sender_id"]),
+            (&json!(payload), &message_id, &sender_id)
+        );
+    }
+    assert_eq!(lines.data().await, 4);
+}
+
+#[tokio::test]
 async fn mail_is_kept_while_a_listener_is_away_and_comes_once() {
     let (server, channel, listener) = hub_with_listener().await;
     let listen = json!({"v": "l", "c": channel, "r": listener});
