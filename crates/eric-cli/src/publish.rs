@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::output::Output;
 use crate::payload::payload;
-use crate::target::{Door, Target, beyond_the_socket};
+use crate::target::{Door, Target};
 use crate::{Failure, block_on};
 
 /// Bytes of a line, with its end: the largest message, and what may stand around it.
@@ -149,9 +149,6 @@ async fn single(door: Door, address: &Address, message: Message) -> Result<(), F
             output.done(&format!("{id}{note}"), &json!({"id": id}))?;
         }
         Door::Socket(hub) => {
-            if message.id().is_some() || message.sender().is_some() {
-                return Err(beyond_the_socket("an id or a sender"));
-            }
             match listener {
                 Some(listener) => hub.dispatch(channel, listener, &message).await?,
                 None => hub.broadcast_message(channel, &message).await?,

@@ -1,4 +1,5 @@
-//! How an application in this process reaches a hub in another one.
+//! How an application in this process reaches a hub in another one, over HTTP; over the Unix socket it is
+//! `socket/wire.rs`.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -118,8 +119,9 @@ impl Stream for HttpMessages {
                 None => None,
                 Some(Err(error)) => Some(Err(to_library(error))),
                 Some(Ok(Event::Message(received))) => {
-                    let position = received.id;
-                    Some(message(received).map(|message| Incoming::Message(position, message)))
+                    let Received { id, kind, payload, message_id, sender_id, .. } = received;
+                    let message = message(&kind, &payload, message_id, sender_id);
+                    Some(message.map(|message| Incoming::Message(id, message)))
                 }
                 Some(Ok(Event::Gap(gap))) => Some(Ok(Incoming::Missed(Missed {
                     reason: gap.reason.to_string().into(),
@@ -133,19 +135,24 @@ impl Stream for HttpMessages {
 }
 
 /// The message that was received.
-fn message(received: Received) -> eric_sse::Result<Message> {
-    let mut message = Message::new(received.kind.parse()?, Payload::from_json(&received.payload)?)?;
-    if let Some(id) = received.message_id {
+pub(crate) fn message(
+    kind: &str,
+    payload: &str,
+    message_id: Option<String>,
+    sender_id: Option<String>,
+) -> eric_sse::Result<Message> {
+    let mut message = Message::new(kind.parse()?, Payload::from_json(payload)?)?;
+    if let Some(id) = message_id {
         message = message.with_id(id.parse()?);
     }
-    if let Some(sender) = received.sender_id {
+    if let Some(sender) = sender_id {
         message = message.with_sender(sender.parse()?);
     }
     Ok(message)
 }
 
 /// The same error in the library's words.
-fn to_library(error: Error) -> eric_sse::Error {
+pub(crate) fn to_library(error: Error) -> eric_sse::Error {
     use eric_sse::ErrorKind as Kind;
     let kind = match error.kind() {
         ErrorKind::Unreachable => Kind::Unavailable,

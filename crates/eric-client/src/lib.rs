@@ -27,7 +27,7 @@
 //! |---|---|
 //! | to make channels and listeners, to publish, to pull | [`HttpClient`] |
 //! | a stream that survives cut connections and restarts of the hub | [`HttpClient::subscribe`], [`HttpClient::watch`], [`Events`] |
-//! | to run an application's listener in this process, its hub elsewhere | [`HttpClient::wire`] |
+//! | to run an application's listener in this process, its hub elsewhere | [`HttpClient::wire`], [`SocketClient::wire`] |
 //! | the Unix socket of the Python package's clients | [`SocketClient`] |
 //! | to know what went wrong, and whether to try again | [`Error`] |
 //! | what is bounded, and by how much | [`limits`] |
@@ -59,7 +59,7 @@ pub use error::{Error, ErrorKind};
 pub use events::{EndReason, Event, Events, SubscribeOptions, WatchOptions};
 pub use http::{HttpClient, Paging, PullOptions};
 #[cfg(unix)]
-pub use socket::{Frame, Frames, SocketClient};
+pub use socket::{Frame, Frames, SocketClient, SocketWire};
 
 /// The client's result.
 ///

@@ -22,6 +22,9 @@ pub const LINE_BYTES_MAX: usize = 64 * MIB;
 
 /// Milliseconds until the first reconnect while the hub has suggested none.
 pub const RETRY_DEFAULT_MS: u64 = 1_000;
+/// Milliseconds until the first reconnect over the Unix socket, whose hub is on the same machine, while it has suggested
+/// none.
+pub const SOCKET_RETRY_MS: u64 = 100;
 /// Milliseconds between two reconnects, unless the hub suggests more.
 pub const RETRY_MS_MAX: u64 = 30_000;
 /// Seconds that a hub may ask for with `Retry-After`; more is taken for this.

@@ -1,9 +1,11 @@
 //! The client of the Unix socket: the verbs of the Python package's `SocketClient`.
 //!
-//! One connection a request. Nothing is tried again here: the socket has no keys, and a repetition would double what
-//! was published. Who needs that, or ids that survive a cut, uses [`HttpClient`](crate::HttpClient).
+//! One connection a request, and nothing is tried again here. A message with an id may be published again; a stream
+//! that goes on over cuts is [`SocketWire`]'s, or [`HttpClient`](crate::HttpClient)'s.
 
 mod frames;
+mod line;
+mod wire;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 pub use frames::{Frame, Frames};
+pub use wire::SocketWire;
 
 use crate::error::Error;
 use crate::http::put_text;
@@ -105,11 +108,12 @@ impl SocketClient {
         self.id(Request::new("r").text("c", channel.as_str())).await
     }
 
-    /// Publishes to all listeners and watchers.
+    /// Publishes to all listeners and watchers. A message with an id is taken once, however often it is published
+    /// within [`DEDUP_WINDOW_S`](eric_sse::limits::DEDUP_WINDOW_S).
     ///
     /// # Errors
-    /// [`Code::UnknownChannel`](crate::Code); [`Code::BadRequest`](crate::Code) where the message has an id or a
-    /// sender, which the socket cannot carry. Else as [`SocketClient::create_channel`].
+    /// [`Code::UnknownChannel`](crate::Code); [`Code::BadRequest`](crate::Code) where the message's id was used for
+    /// other content. Else as [`SocketClient::create_channel`].
     ///
     /// # Cancel safety
     /// If dropped, the message may or may not have been published.
@@ -126,10 +130,10 @@ impl SocketClient {
     /// # });
     /// ```
     pub async fn broadcast_message(&self, channel: &ChannelId, message: &Message) -> Result<(), Error> {
-        self.acknowledged(Request::new("b").text("c", channel.as_str()).message(message)?).await
+        self.acknowledged(Request::new("b").text("c", channel.as_str()).message(message)).await
     }
 
-    /// Publishes to one listener.
+    /// Publishes to one listener, as [`SocketClient::broadcast_message`] does to all.
     ///
     /// # Errors
     /// As [`SocketClient::broadcast_message`], and [`Code::UnknownListener`](crate::Code).
@@ -154,7 +158,7 @@ impl SocketClient {
         message: &Message,
     ) -> Result<(), Error> {
         let request = Request::new("d").text("c", channel.as_str()).text("r", listener.as_str());
-        self.acknowledged(request.message(message)?).await
+        self.acknowledged(request.message(message)).await
     }
 
     /// Removes a listener with its queue; its stream ends.
@@ -243,8 +247,7 @@ impl SocketClient {
     /// # });
     /// ```
     pub async fn stream_with_ids(&self, channel: &ChannelId, listener: &ListenerId) -> Result<Frames, Error> {
-        let request = Request::new("l").text("c", channel.as_str()).text("r", listener.as_str());
-        self.frames(request.with_ids()).await
+        self.open(channel, listener).await.map(Frames::new)
     }
 
     /// Opens a stream of what is broadcast from now on. That the channel is unknown is told as its first item.
@@ -386,9 +389,20 @@ impl SocketClient {
     }
 
     async fn frames(&self, request: Request) -> Result<Frames, Error> {
+        self.begin(request).await.map(Frames::new)
+    }
+
+    /// A listener's stream with ids, of which nothing is read yet.
+    async fn open(&self, channel: &ChannelId, listener: &ListenerId) -> Result<UnixStream, Error> {
+        let request = Request::new("l").text("c", channel.as_str()).text("r", listener.as_str());
+        self.begin(request.with_ids()).await
+    }
+
+    /// Sends a request that is answered with a stream.
+    async fn begin(&self, request: Request) -> Result<UnixStream, Error> {
         let due = Duration::from_secs(ANSWER_S);
         match timeout(due, self.send(&request.end())).await {
-            Ok(socket) => Ok(Frames::new(socket?)),
+            Ok(socket) => socket,
             Err(_) => Err(self.unreachable(format!("did not take the request within {ANSWER_S} s"))),
         }
     }
@@ -427,14 +441,21 @@ impl Request {
         self
     }
 
-    fn message(self, message: &Message) -> Result<Self, Error> {
-        if message.id().is_some() || message.sender().is_some() {
-            return Err(Error::bad_request("the socket carries neither message id nor sender id: use HTTP"));
-        }
+    fn message(self, message: &Message) -> Self {
         let mut request = self.text("t", message.kind().as_str());
         request.0.extend_from_slice(br#","p":"#);
         request.0.extend_from_slice(message.payload().bytes());
-        Ok(request)
+        // Hubs know these two only beside the switch.
+        if message.id().is_some() || message.sender().is_some() {
+            request = request.with_ids();
+        }
+        if let Some(id) = message.id() {
+            request = request.text("message_id", id.as_str());
+        }
+        if let Some(sender) = message.sender() {
+            request = request.text("sender_id", sender.as_str());
+        }
+        request
     }
 
     fn with_ids(mut self) -> Self {

@@ -188,7 +188,7 @@ struct FrameBody {
     sender_id: Option<String>,
 }
 
-fn frame(line: &[u8]) -> Result<Frame, Error> {
+pub(super) fn frame(line: &[u8]) -> Result<Frame, Error> {
     let body: FrameBody = serde_json::from_slice(line)
         .map_err(|error| Error::malformed("a line of the stream is not in a hub's words").caused_by(error))?;
     let FrameBody { event, retry, data, id, message_id, sender_id } = body;

@@ -1,7 +1,7 @@
 //! A real hub on a port and a socket of its own, and what tests ask of it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -34,15 +34,15 @@ impl TestHub {
         let name =
             format!("eric-client-{}-{}.sock", std::process::id(), SOCKETS.fetch_add(1, Ordering::Relaxed));
         let socket = std::env::temp_dir().join(name);
-        let settings = ServerSettings {
-            listen: Some(listen),
-            socket: Some(socket.clone()),
-            ..ServerSettings::default()
-        };
-        let server = Server::bind(hub.clone(), settings).unwrap();
-        let (address, handle) = (server.local().unwrap(), server.handle());
-        let running = Some(tokio::spawn(server.run()));
-        Self { hub, address, socket, handle, running }
+        let (address, handle, running) = serve(listen, &socket, hub.clone());
+        Self { hub, address, socket, handle, running: Some(running) }
+    }
+
+    /// Stops it and starts `hub` in its place.
+    pub(crate) async fn restart(&mut self, hub: Hub) {
+        self.stop().await;
+        let (_, handle, running) = serve(self.address, &self.socket, hub.clone());
+        (self.hub, self.handle, self.running) = (hub, handle, Some(running));
     }
 
     pub(crate) fn http(&self) -> HttpClient {
@@ -74,6 +74,14 @@ impl Drop for TestHub {
         self.handle.stop();
         let _ = std::fs::remove_file(&self.socket);
     }
+}
+
+fn serve(listen: SocketAddr, socket: &Path, hub: Hub) -> (SocketAddr, Handle, JoinHandle<usize>) {
+    let settings =
+        ServerSettings { listen: Some(listen), socket: Some(socket.into()), ..ServerSettings::default() };
+    let server = Server::bind(hub, settings).unwrap();
+    let (address, handle) = (server.local().unwrap(), server.handle());
+    (address, handle, tokio::spawn(server.run()))
 }
 
 pub(crate) fn http(address: SocketAddr) -> HttpClient {

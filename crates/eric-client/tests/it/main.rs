@@ -11,6 +11,7 @@ mod proxy;
 mod publish;
 mod routes;
 mod socket;
+mod socket_wire;
 
 #[test]
 fn clients_and_their_streams_can_be_sent_to_other_threads() {

@@ -140,9 +140,33 @@ async fn ids_come_where_they_are_asked_for() {
     watched(&http, &c, &mut watching).await;
     let third = http.broadcast(&c, Message::of("t", &3).unwrap()).await.unwrap().id;
     assert_eq!(watched_frame(&mut watching).await.id, Some(third));
+}
 
-    refused(client.broadcast_message(&c, &signed).await, Code::BadRequest, "use HTTP");
-    refused(client.dispatch(&c, &l, &signed).await, Code::BadRequest, "use HTTP");
+#[tokio::test]
+async fn a_message_with_an_id_is_taken_once_over_both_doors() {
+    let hub = TestHub::start();
+    let (http, c, l) = hub.with_listener().await;
+    let client = hub.socket_client();
+    let message = |id: &str, payload: u64| {
+        Message::of("t", &payload).unwrap().with_id(id.parse().unwrap()).with_sender("s \"".parse().unwrap())
+    };
+    for _ in 0..2 {
+        client.dispatch(&c, &l, &message("k", 1)).await.unwrap();
+        client.broadcast_message(&c, &message("k", 1)).await.unwrap();
+        client.dispatch(&c, &l, &message("\\ é", 2)).await.unwrap();
+    }
+    assert!(http.dispatch(&c, &l, message("k", 1)).await.unwrap().is_repetition);
+    refused(client.dispatch(&c, &l, &message("k", 2)).await, Code::BadRequest, "other content");
+    let only_signed = Message::of("t", &3).unwrap().with_sender("s".parse().unwrap());
+    client.dispatch(&c, &l, &only_signed).await.unwrap();
+    let mut frames = client.stream_with_ids(&c, &l).await.unwrap();
+    for (data, id, sender) in
+        [("1", Some("k"), "s \""), ("1", Some("k"), "s \""), ("2", Some("\\ é"), "s \""), ("3", None, "s")]
+    {
+        let told = frame(&mut frames).await;
+        assert_eq!((told.data.as_str(), told.message_id.as_deref()), (data, id));
+        assert_eq!(told.sender_id.as_deref(), Some(sender));
+    }
 }
 
 #[tokio::test]

@@ -153,7 +153,8 @@ pub trait Wire: Send + Sync {
     fn listener(&self) -> &ListenerId;
 
     /// Its messages from the first that is not acknowledged on. A wire that is cut goes on by itself where it was, or
-    /// ends with an error.
+    /// ends with an error. It may keep the next message back until the last is acknowledged, and a stream may end when
+    /// another begins.
     ///
     /// ```
     /// # use eric_sse::Message;
@@ -184,7 +185,7 @@ pub trait Wire: Send + Sync {
     /// ```
     fn dispatch<'a>(&'a self, receiver: &'a ListenerId, message: Message) -> BoxFuture<'a, Result<()>>;
 
-    /// Acknowledges everything up to `position`.
+    /// Acknowledges everything up to `position`. Where the process or the hub dies right after, it may come again.
     ///
     /// ```
     /// # use eric_sse::Message;
