@@ -6,9 +6,10 @@ use std::path::Path;
 /// An example is shorter than this.
 const LINES_MAX: usize = 80;
 
-/// The examples' files, with their text.
-fn examples() -> Vec<(String, String)> {
-    let files = fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap().map(|file| file.unwrap().path());
+/// The files of one of the folders, with their text.
+fn programs(folder: &str) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     let programs = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     programs
         .map(|path| {
@@ -24,12 +25,17 @@ fn beside(name: &str) -> String {
 #[test]
 fn every_example_is_short_says_how_it_is_run_and_is_listed() {
     let (list, manifest) = (beside("README.md"), beside("Cargo.toml"));
-    let examples = examples();
+    let conversation = programs("conversation");
+    let (main, parts): (Vec<_>, Vec<_>) = conversation.into_iter().partition(|(file, _)| file == "main.rs");
+    let mut examples = programs("");
     assert!(examples.len() > 10, "the examples were found");
-    for (file, text) in &examples {
-        let name = file.trim_end_matches(".rs").replace('_', "-");
+    for (file, text) in examples.iter().chain(&main).chain(&parts) {
         assert!(text.lines().count() < LINES_MAX, "{file} has {} lines", text.lines().count());
         assert!(text.starts_with("//! "), "{file} does not say what it shows");
+    }
+    examples.extend(main.into_iter().map(|(file, text)| (format!("conversation/{file}"), text)));
+    for (file, text) in &examples {
+        let name = file.trim_end_matches("/main.rs").trim_end_matches(".rs").replace('_', "-");
         assert!(text.contains(&format!("cargo run --example {name}")), "{file} does not say how it is run");
         assert!(list.contains(&format!("]({file})")), "{file} is not in README.md");
         assert!(

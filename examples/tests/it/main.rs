@@ -4,6 +4,7 @@
 
 mod alone;
 mod browser;
+mod conversation;
 mod listed;
 mod program;
 mod restarted;

@@ -4,12 +4,40 @@
 //! sender. How it reaches its hub is its [`Wire`]'s: a channel in this process ([`Channel::wire`]), or a client in
 //! another one.
 //!
-//! What holds over crashes, with a [`KvStore`] that survives them: a message is handled in this order: its action runs,
-//! how far the application got and what it answers is recorded, the answers are sent, the message is acknowledged. A
-//! crash before the record means that the action runs again; one after it that the recorded answers are sent again,
-//! under the ids that they had, so that the hub takes each once within its window of
-//! [`DEDUP_WINDOW_S`](crate::limits::DEDUP_WINDOW_S). Positions say what was handled: where an epoch ends, what is kept
-//! may be handled again.
+//! # What holds over crashes
+//!
+//! With a [`KvStore`] that survives the process, a message is handled in this order: its action runs; how far the
+//! application got and what it answers is recorded; the answers are sent; the message is acknowledged. So, whatever the
+//! wire, and whoever is killed:
+//!
+//! - A crash before the record means that the action runs again: a crash repeats at most one effect. One that ends
+//!   [`Application::run`] with an error is no other.
+//! - A crash after the record means that the recorded answers are sent again, under the ids that they had; the hub takes
+//!   each once within its window of [`DEDUP_WINDOW_S`](crate::limits::DEDUP_WINDOW_S).
+//! - What was recorded is not handled again, however often it comes. How often that is depends on the wire: a channel in
+//!   this process and `HttpWire` (`eric-client`) are told when the hub has taken note, so one message comes again at most;
+//!   over the Unix socket (`SocketWire`) the hub takes note of a few small messages at once, within a second or when the
+//!   connection ends, and these may come again.
+//! - A crash of the hub repeats and loses nothing where its engine is durable; with the memory engine everything is gone.
+//!   What is sent meanwhile is tried again under the same id, for as long as the client's retry policy says; then
+//!   [`Application::run`] ends with an error, and goes on where it was when it is run again.
+//! - An action that fails or panics counts as handled. One that must not be passed over ends the process.
+//! - Positions say what was handled: where an epoch ends, what is kept may be handled again.
+//!
+//! Without such a store, what was not acknowledged is handled again.
+//!
+//! Who asks: [`Application::request`] waits in memory, and does not survive the process that waits. The answer comes all
+//! the same and is handled as any message, by the action of its type, if there is one. Asked again under another id, the
+//! receiver's action runs again; asked again under the same id, the hub takes the request once, and an answer that was
+//! handled before the crash does not come a second time. A requester that is to survive therefore
+//!
+//! - asks with [`Application::dispatch_to`], each question under an id of its own that is the same after a restart;
+//! - takes answers in an action of their type, which records them durably before it returns: an answer that is not
+//!   recorded is not acknowledged, and comes again;
+//! - asks again, after a restart, what has no recorded answer: what the hub had taken it takes once within its window,
+//!   and the answer is in the queue or still to come. After the window the question is answered a second time.
+//!
+//! The example `conversation` is such a pair, and its test kills both, and the hub, in the middle of it.
 
 mod handled;
 mod told;
@@ -267,7 +295,8 @@ impl Application {
         self.0.wire.dispatch(receiver, message.with_sender(self.id().clone().into())).await
     }
 
-    /// Sends a message, and waits for the first answer to it. The application must be running meanwhile.
+    /// Sends a message, and waits for the first answer to it. The application must be running meanwhile. A requester
+    /// that is to survive its own crash [does otherwise](self#what-holds-over-crashes).
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] where none came within `deadline`: the receiver may have handled it all the same.
