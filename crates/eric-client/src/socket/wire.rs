@@ -35,6 +35,9 @@ use crate::limits::{RETRY_MS_MAX, SOCKET_RETRY_MS};
 /// once the last of them is acknowledged; a process that is killed before gets these again. Within the process nothing
 /// that was acknowledged comes again. Gaps are not told on the socket.
 ///
+/// The hub closes a connection on which more is waiting and nothing was taken for
+/// [`WRITE_STALL_S`](eric_sse::limits::WRITE_STALL_S): a message that takes longer costs a reconnect, and nothing else.
+///
 /// The hub ends a stream without a reason, so a reader that was replaced comes back and replaces the other: a listener
 /// is for one process.
 #[derive(Debug)]
