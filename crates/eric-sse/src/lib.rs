@@ -128,8 +128,8 @@ mod turns;
 mod window;
 
 pub use channel::{
-    Ack, Adapted, Adapter, Channel, ChannelInfo, ChannelSettings, Connection, Delivery, Event, EventStream, Failure,
-    History, Item, ListenerInfo, ListenerOrder, MessageStream, Publish, SettingsPatch, Subscribe,
+    Ack, Adapted, Adapter, Channel, ChannelInfo, ChannelSettings, Connection, Delivery, Event, EventStream,
+    Failure, History, Item, ListenerInfo, ListenerOrder, MessageStream, Publish, SettingsPatch, Subscribe,
     Subscription,
 };
 pub use clock::{Clock, SystemClock, Timestamp};
