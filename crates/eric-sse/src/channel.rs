@@ -19,7 +19,7 @@ pub(crate) mod subscription;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -70,6 +70,8 @@ struct Shared {
     id: ChannelId,
     lane: Lane,
     settings: Mutex<Arc<ChannelSettings>>,
+    /// [`ChannelSettings::stream_delay_ms`], which every delivery asks for.
+    stream_delay_ms: AtomicU64,
     /// Held while the settings change, and while the channel is removed.
     settings_turn: tokio::sync::Mutex<()>,
     members: RwLock<Members>,
@@ -152,6 +154,7 @@ impl Channel {
             core,
             id,
             lane,
+            stream_delay_ms: AtomicU64::new(settings.stream_delay_ms),
             settings: Mutex::new(Arc::new(settings)),
             settings_turn: tokio::sync::Mutex::default(),
             members: RwLock::new(members),
@@ -162,7 +165,12 @@ impl Channel {
     }
 
     pub(crate) fn stream_delay_ms(&self) -> u64 {
-        self.0.settings.lock().stream_delay_ms
+        self.0.stream_delay_ms.load(Ordering::Relaxed)
+    }
+
+    fn put_settings(&self, settings: Arc<ChannelSettings>) {
+        self.0.stream_delay_ms.store(settings.stream_delay_ms, Ordering::Relaxed);
+        *self.0.settings.lock() = settings;
     }
 
     pub(crate) fn core(&self) -> &Arc<HubCore> {
@@ -242,10 +250,10 @@ impl Channel {
             true => Ticket::ready(Ok(())),
             false => self.core().engine.retain(self.0.lane, retention),
         };
-        *self.0.settings.lock() = Arc::new(after);
+        self.put_settings(Arc::new(after));
         retained.await.map_err(|error| {
             drop(self.record_settings(&before));
-            *self.0.settings.lock() = before;
+            self.put_settings(before);
             self.explain(error)
         })
     }

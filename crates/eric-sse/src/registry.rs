@@ -37,6 +37,11 @@ impl<K: Clone + Eq + Hash, V: Clone> Registry<K, V> {
         self.by_id.get(id).map(|(_, value)| value.clone())
     }
 
+    /// The lane of who has this id.
+    pub(crate) fn lane_of(&self, id: &K) -> Option<Lane> {
+        self.by_id.get(id).map(|(lane, _)| *lane)
+    }
+
     /// Whose lane this is.
     pub(crate) fn id_of(&self, lane: Lane) -> Option<K> {
         self.by_lane.get(&lane).cloned()

@@ -1,6 +1,7 @@
 //! What a hub counts. Counters only grow; reading one is free.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::evicted::{Evicted, EvictedBy};
 
@@ -150,4 +151,6 @@ pub struct Stats {
     pub gaps_told: Counter,
     /// A bit for each format that anything was encoded to.
     pub(crate) formats_used: AtomicU32,
+    /// Bytes by which frames are larger than the window reckoned with when their entries came.
+    pub(crate) window_excess: Arc<AtomicUsize>,
 }

@@ -30,8 +30,15 @@ const FRAME_OVERHEAD_BYTES: usize = 128;
 /// Followers that are woken before the lane's lock is let go.
 const WAKE_SLICE: usize = 256;
 
-/// What an entry was encoded to, by format, with the reconnection time that is part of it.
-type Frames = [OnceLock<(Duration, Bytes)>; Format::COUNT];
+/// What an entry was encoded to.
+#[derive(Debug)]
+struct Frames {
+    /// With the reconnection time that is part of it.
+    by_format: [OnceLock<(Duration, Bytes)>; Format::COUNT],
+    /// Bytes by which they are larger than the window reckons with, here and in the window.
+    excess: AtomicUsize,
+    window_excess: Option<Arc<AtomicUsize>>,
+}
 
 /// An entry with the frames it was encoded to: once per format, however many readers there are.
 ///
@@ -57,19 +64,13 @@ pub struct Framed {
     entry: Entry,
     /// Nothing where no door has asked.
     frames: OnceLock<Box<Frames>>,
-    /// Bytes by which frames are larger than the window reckons with, here and in the window.
-    excess: AtomicUsize,
-    window_excess: Option<Arc<AtomicUsize>>,
+    is_in_window: bool,
 }
 
 impl Framed {
     /// An entry that is not in the window.
     pub(crate) fn new(entry: Entry) -> Arc<Self> {
-        Arc::new(Self::reckoned(entry, None))
-    }
-
-    fn reckoned(entry: Entry, window_excess: Option<Arc<AtomicUsize>>) -> Self {
-        Self { entry, frames: OnceLock::new(), excess: AtomicUsize::new(0), window_excess }
+        Arc::new(Self { entry, frames: OnceLock::new(), is_in_window: false })
     }
 
     /// The entry.
@@ -108,21 +109,25 @@ impl Framed {
             stats.frames_encoded.add(1);
             event_frame(&self.entry, format, retry)
         };
+        let frames = self.frames.get_or_init(|| {
+            let window_excess = self.is_in_window.then(|| stats.window_excess.clone());
+            Box::new(Frames { by_format: Default::default(), excess: AtomicUsize::new(0), window_excess })
+        });
         let keep = || {
             let frame = encode();
-            if let Some(window) = &self.window_excess {
+            if let Some(window) = &frames.window_excess {
                 let excess = frame.len().saturating_sub(FRAME_OVERHEAD_BYTES + self.entry.bytes());
-                self.excess.fetch_add(excess, Ordering::Relaxed);
+                frames.excess.fetch_add(excess, Ordering::Relaxed);
                 window.fetch_add(excess, Ordering::Relaxed);
             }
             (retry, frame)
         };
-        let (told, frame) = self.frames.get_or_init(Box::default)[format as usize].get_or_init(keep);
+        let (told, frame) = frames.by_format[format as usize].get_or_init(keep);
         if *told == retry { frame.clone() } else { encode() }
     }
 }
 
-impl Drop for Framed {
+impl Drop for Frames {
     fn drop(&mut self) {
         if let Some(window) = &self.window_excess {
             window.fetch_sub(*self.excess.get_mut(), Ordering::Relaxed);
@@ -154,8 +159,6 @@ pub(crate) enum WindowRead {
 pub(crate) struct Window {
     stats: Arc<Stats>,
     bytes_max: usize,
-    /// Bytes by which frames are larger than was reckoned with when their entries came.
-    excess: Arc<AtomicUsize>,
     /// Everything up to here is in the slots of the lanes that are followed.
     tail: AtomicU64,
     state: Mutex<State>,
@@ -189,6 +192,8 @@ enum Wake {
 struct Slot {
     /// Whether it is a listener's lane, and not a channel's.
     is_own: bool,
+    /// For whoever has read up to here there is nothing to find.
+    upto: AtomicU64,
     state: Mutex<SlotState>,
 }
 
@@ -222,7 +227,7 @@ impl std::fmt::Debug for Following {
 impl Window {
     pub(crate) fn new(tail: Offset, bytes_max: usize, stats: Arc<Stats>) -> Self {
         let tail = AtomicU64::new(tail.get());
-        Self { stats, bytes_max, excess: Arc::default(), tail, state: Mutex::default() }
+        Self { stats, bytes_max, tail, state: Mutex::default() }
     }
 
     /// Makes `follower` one of the followers of `lanes`: a channel's, and perhaps a listener's.
@@ -251,14 +256,15 @@ impl Window {
                 let held = ENTRY_OVERHEAD_BYTES + (1 + formats) * entry.bytes();
                 order.push_back(Held { lane: entry.lane(), offset: entry.offset(), bytes: held });
                 *bytes += held;
-                let framed = Framed::reckoned(entry.clone(), Some(self.excess.clone()));
+                let framed = Framed { entry: entry.clone(), frames: OnceLock::new(), is_in_window: true };
                 lane.recent.push_back((entry.offset(), Arc::new(framed)));
             }
+            slot.upto.store(of_lane[of_lane.len() - 1].offset().get(), Ordering::Release);
             if !std::mem::replace(&mut lane.is_dirty, true) {
                 dirty.push_back((slot.clone(), Wake::Moved));
             }
         }
-        while state.bytes + self.excess.load(Ordering::Relaxed) > self.bytes_max
+        while state.bytes + self.stats.window_excess.load(Ordering::Relaxed) > self.bytes_max
             && let Some(held) = state.order.pop_front()
         {
             state.bytes -= held.bytes;
@@ -317,6 +323,7 @@ impl Slot {
     fn new(complete_from: Offset, is_own: bool) -> Arc<Self> {
         Arc::new(Self {
             is_own,
+            upto: AtomicU64::new(complete_from.get()),
             state: Mutex::new(SlotState {
                 complete_from,
                 trimmed_to: Offset::ZERO,
@@ -334,6 +341,7 @@ impl Slot {
             state.recent.pop_front();
         }
         state.complete_from = state.complete_from.max(offset);
+        self.upto.fetch_max(offset.get(), Ordering::Release);
     }
 
     /// The log gave up the lane's entries up to `to`; whoever has not read them is told so by the engine.
@@ -343,6 +351,7 @@ impl Slot {
             state.recent.pop_front();
         }
         state.trimmed_to = state.trimmed_to.max(to);
+        self.upto.fetch_max(to.get(), Ordering::Release);
     }
 
     fn wake(&self, wake: Wake) {
@@ -396,7 +405,13 @@ impl Following {
         // Everything up to the tail was in the slots before the tail was moved, so it is loaded first.
         let tail = Offset::new(self.window.tail.load(Ordering::Acquire));
         let start = out.len();
+        let mut lanes_found = 0;
         for (_, slot, _) in self.places.iter().flatten() {
+            // So is what the slot says of itself, before the tail was moved.
+            if slot.upto.load(Ordering::Acquire) <= after.get() {
+                continue;
+            }
+            lanes_found += 1;
             let lane = slot.state.lock();
             if after < lane.complete_from || after < lane.trimmed_to {
                 out.truncate(start);
@@ -405,7 +420,9 @@ impl Following {
             let within = lane.recent.range(lane.first_after(after)..).take_while(|(at, _)| *at <= tail);
             out.extend(within.take(budget.entries).map(|(_, framed)| framed.clone()));
         }
-        out[start..].sort_unstable_by_key(|framed| framed.entry.offset());
+        if lanes_found > 1 {
+            out[start..].sort_unstable_by_key(|framed| framed.entry.offset());
+        }
         let (mut bytes, mut kept) = (0, start);
         while kept < out.len() && kept - start < budget.entries && (kept == start || bytes < budget.bytes) {
             bytes += out[kept].entry.bytes();

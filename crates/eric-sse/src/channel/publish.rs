@@ -135,7 +135,7 @@ impl Channel {
     }
 
     async fn dispatch_each(&self, listener: &ListenerId, batch: impl Batch) -> Result<Vec<Taken>> {
-        let lane = self.member(listener)?.lane;
+        let lane = self.0.members.read().lane_of(listener).ok_or_else(|| self.missing(listener))?;
         let batch = batch.into_iter();
         let messages = batch.len() as u64;
         self.submit(lane, batch).await.map_err(|error| match error.kind() {

@@ -20,7 +20,7 @@ use super::subscription::{Item, Subscription};
 use crate::clock::Timestamp;
 use crate::cursor::Conflict;
 use crate::error::Result;
-use crate::follow::{End, ReadFrom};
+use crate::follow::{End, Gap, ReadFrom};
 use crate::id::ListenerId;
 use crate::limits::{COMMIT_LAG_MS_MAX, DELIVERY_ATTEMPTS_MAX, STREAM_LAG_ENTRIES_MAX};
 use crate::listener::{CallbackError, Listener, panicked};
@@ -54,7 +54,7 @@ use crate::window::Framed;
 /// ```
 pub struct MessageStream {
     subscription: Subscription,
-    items: VecDeque<Item>,
+    waiting: Waiting,
     /// A failed delivery that is to be tried again, and how often it was.
     retry: Option<(Arc<Framed>, u32)>,
     delay: Option<BoxFuture<'static, ()>>,
@@ -63,6 +63,25 @@ pub struct MessageStream {
     committed_at: Timestamp,
     end: Option<End>,
     is_over: bool,
+}
+
+/// What was read, and is not delivered yet.
+#[derive(Default)]
+struct Waiting(VecDeque<Unread>);
+
+/// An [`Item`] that takes little room: gaps are rare, and large.
+enum Unread {
+    Entry(Arc<Framed>),
+    Gap(Box<Gap>),
+}
+
+impl Extend<Item> for Waiting {
+    fn extend<T: IntoIterator<Item = Item>>(&mut self, items: T) {
+        self.0.extend(items.into_iter().map(|item| match item {
+            Item::Entry(framed) => Unread::Entry(framed),
+            Item::Gap(gap) => Unread::Gap(Box::new(gap)),
+        }));
+    }
 }
 
 impl Channel {
@@ -183,7 +202,7 @@ impl MessageStream {
             committed_at: subscription.channel().core().clock.now(),
             uncommitted: 0,
             subscription,
-            items: VecDeque::new(),
+            waiting: Waiting::default(),
             retry: None,
             delay: None,
             end: None,
@@ -276,7 +295,7 @@ impl MessageStream {
         loop {
             let budget = Budget { entries: 1, bytes: 0 };
             let step =
-                poll_fn(|context| match self.subscription.poll_items(context, budget, &mut self.items) {
+                poll_fn(|context| match self.subscription.poll_items(context, budget, &mut self.waiting) {
                     Poll::Pending if self.subscription.is_caught_up() => Poll::Ready(None),
                     Poll::Pending => Poll::Pending,
                     Poll::Ready(answer) => Poll::Ready(Some(answer)),
@@ -290,10 +309,10 @@ impl MessageStream {
                 }
                 Some(Ok(None)) => {}
             }
-            while let Some(item) = self.items.pop_front() {
+            while let Some(item) = self.waiting.0.pop_front() {
                 match item {
-                    Item::Gap(gap) => missed = Some(Box::new(gap)),
-                    Item::Entry(framed) => {
+                    Unread::Gap(gap) => missed = Some(gap),
+                    Unread::Entry(framed) => {
                         let delivery = self.deliver(framed, 1);
                         return Ok(Some(Delivery { missed, ..delivery }));
                     }
@@ -389,8 +408,8 @@ impl Stream for MessageStream {
             let delivery = this.deliver(framed, attempt);
             return Poll::Ready(Some(Ok(Event::Message(delivery))));
         }
-        if this.items.is_empty() {
-            let read = this.subscription.poll_items(context, Budget::default(), &mut this.items);
+        if this.waiting.0.is_empty() {
+            let read = this.subscription.poll_items(context, Budget::default(), &mut this.waiting);
             let Poll::Ready(read) = read else {
                 this.commit();
                 return Poll::Pending;
@@ -404,9 +423,9 @@ impl Stream for MessageStream {
                 }
             }
         }
-        let event = match this.items.pop_front().expect("a poll that is ready brought items") {
-            Item::Gap(gap) => Event::Gap(gap),
-            Item::Entry(framed) => {
+        let event = match this.waiting.0.pop_front().expect("a poll that is ready brought items") {
+            Unread::Gap(gap) => Event::Gap(*gap),
+            Unread::Entry(framed) => {
                 let delivery = this.deliver(framed, 1);
                 this.pause();
                 Event::Message(delivery)

@@ -180,6 +180,7 @@ impl Channel {
             following,
             follow,
             work,
+            found: Vec::new(),
         })
     }
 
@@ -219,6 +220,7 @@ impl Channel {
             following,
             follow,
             work: Work::Window,
+            found: Vec::new(),
         })
     }
 }

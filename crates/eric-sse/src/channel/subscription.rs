@@ -80,7 +80,12 @@ pub struct Subscription {
     pub(super) following: Option<Following>,
     pub(super) follow: Follow,
     pub(super) work: Work,
+    /// Empty, with room for a few.
+    pub(super) found: Vec<Arc<Framed>>,
 }
+
+/// Entries for which a subscription keeps room while it waits.
+const FOUND_KEPT: usize = 4;
 
 /// The part of a subscription that only a listener's has.
 pub(super) struct Reader {
@@ -312,15 +317,17 @@ impl Subscription {
                 }
                 Step::ReadWindow(after) => {
                     let Some(following) = &self.following else { return Poll::Pending };
-                    let mut entries = Vec::new();
-                    match following.read(after, budget, &mut entries) {
+                    match following.read(after, budget, &mut self.found) {
                         WindowRead::Behind => self.follow.on_window(None),
                         WindowRead::Upto(to) => {
                             self.follow.on_window(Some(to));
-                            if entries.is_empty() {
+                            if self.found.is_empty() {
                                 return Poll::Pending;
                             }
-                            items.extend(entries.into_iter().map(Item::Entry));
+                            items.extend(self.found.drain(..).map(Item::Entry));
+                            if self.found.capacity() > FOUND_KEPT {
+                                self.found = Vec::new();
+                            }
                             return Poll::Ready(Ok(None));
                         }
                     }

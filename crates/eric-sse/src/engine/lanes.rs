@@ -17,7 +17,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 pub use self::cursors::Moved;
 use self::cursors::Readers;
-use self::dedup::{Dedup, Known};
+use self::dedup::{Dedup, Known, Name};
 pub use self::keep::LetGo;
 use self::keep::{Keep, Rules};
 pub use self::restore::{ChannelState, ListenerState, TrimmedState};
@@ -271,28 +271,31 @@ impl<S: Shelf> Lanes<S> {
         }
         // Nothing can fail from here on.
         let mut taken: Vec<Taken> = Vec::with_capacity(batch.len());
-        let mut entries = Vec::with_capacity(batch.len());
         let mut keys = Vec::with_capacity(firsts.len());
-        for (index, new) in batch.into_iter().enumerate() {
+        let mut take = |(index, new): (usize, NewEntry)| {
             let first = firsts.get(index).copied().unwrap_or(First::Now(None));
-            let position = match first {
-                First::Before(offset) => Position { epoch: self.epoch, offset },
-                First::InBatch(index) => taken[index].position,
-                First::Now(digest) => {
+            let (position, is_new) = match first {
+                First::Before(offset) => (Position { epoch: self.epoch, offset }, false),
+                First::InBatch(index) => (taken[index].position, false),
+                First::Now(key) => {
                     self.tail = self.tail.next();
-                    let position = Position { epoch: self.epoch, offset: self.tail };
-                    if let (Some(key), Some(digest)) = (&new.key, digest) {
-                        self.dedup.remember(new.lane, key, digest, self.tail, now_ms);
+                    if let Some((name, digest)) = key {
+                        self.dedup.remember(name, digest, self.tail, now_ms);
                     }
-                    if !firsts.is_empty() {
-                        keys.push(new.key);
-                    }
-                    entries.push(Entry::new(position, new.lane, new.taken_at, new.message));
-                    position
+                    (Position { epoch: self.epoch, offset: self.tail }, true)
                 }
             };
-            taken.push(Taken { position, first: matches!(first, First::Now(_)) });
-        }
+            taken.push(Taken { position, first: is_new });
+            if !is_new {
+                return None;
+            }
+            if !firsts.is_empty() {
+                keys.push(new.key);
+            }
+            Some(Entry::new(position, new.lane, new.taken_at, new.message))
+        };
+        // In the room of the batch itself.
+        let entries = batch.into_iter().enumerate().filter_map(&mut take).collect();
         Ok(Admitted { taken, entries, keys })
     }
 
@@ -375,16 +378,17 @@ impl<S: Shelf> Lanes<S> {
         let mut in_batch = FxHashMap::default();
         let first = |(index, new): (usize, &NewEntry)| {
             let Some(key) = &new.key else { return Ok(First::Now(None)) };
-            let digest = new.message.digest();
-            let (first, known_digest) = match self.dedup.recall(new.lane, key) {
-                Some(Known { offset, digest, .. }) => (First::Before(offset), digest),
-                None => match in_batch.get(&(new.lane, key.clone())) {
-                    Some((index, digest)) => (First::InBatch(*index), *digest),
-                    None => {
-                        in_batch.insert((new.lane, key.clone()), (index, digest));
-                        (First::Now(Some(digest)), digest)
+            let (name, digest) = (self.dedup.name(new.lane, key), new.message.digest());
+            let (first, known_digest) = match (self.dedup.recall(name), in_batch.get(&name)) {
+                (Some(Known { offset, digest, .. }), _) => (First::Before(offset), digest),
+                (None, Some((index, digest))) => (First::InBatch(*index), *digest),
+                (None, None) => {
+                    // Alone, it has nobody to be repeated by.
+                    if batch.len() > 1 {
+                        in_batch.insert(name, (index, digest));
                     }
-                },
+                    (First::Now(Some((name, digest))), digest)
+                }
             };
             if known_digest == digest {
                 return Ok(first);
@@ -450,8 +454,8 @@ impl<S: Shelf> ChannelLane<S> {
 /// Which message was first with a key.
 #[derive(Debug, Clone, Copy)]
 enum First {
-    /// This one; with the digest of its content, where it has a key.
-    Now(Option<u128>),
+    /// This one; with what stands for its key and the digest of its content, where it has a key.
+    Now(Option<(Name, u128)>),
     Before(Offset),
     InBatch(usize),
 }

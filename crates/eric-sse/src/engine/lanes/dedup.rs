@@ -16,10 +16,14 @@ use crate::limits::{DEDUP_KEYS_MAX, DEDUP_WINDOW_S};
 #[derive(Debug)]
 pub(super) struct Dedup {
     secret: (u64, u64),
-    known: FxHashMap<u128, Known>,
-    order: VecDeque<u128>,
+    known: FxHashMap<Name, Known>,
+    order: VecDeque<Name>,
     remembered: u64,
 }
+
+/// Stands for a key in its lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Name(u128);
 
 /// What is remembered of a key.
 #[derive(Debug, Clone, Copy)]
@@ -38,11 +42,11 @@ impl Default for Dedup {
 }
 
 impl Dedup {
-    fn name(&self, lane: Lane, key: &IdempotencyKey) -> u128 {
+    pub(super) fn name(&self, lane: Lane, key: &IdempotencyKey) -> Name {
         let mut hasher = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
         std::hash::Hasher::write_u64(&mut hasher, lane.get());
         std::hash::Hasher::write(&mut hasher, key.as_str().as_bytes());
-        hasher.finish128().as_u128()
+        Name(hasher.finish128().as_u128())
     }
 
     /// Forgets what is older than the window at `now_ms`.
@@ -57,24 +61,16 @@ impl Dedup {
         }
     }
 
-    pub(super) fn recall(&self, lane: Lane, key: &IdempotencyKey) -> Option<Known> {
-        self.known.get(&self.name(lane, key)).copied()
+    pub(super) fn recall(&self, name: Name) -> Option<Known> {
+        self.known.get(&name).copied()
     }
 
-    pub(super) fn remember(
-        &mut self,
-        lane: Lane,
-        key: &IdempotencyKey,
-        digest: u128,
-        offset: Offset,
-        now_ms: u64,
-    ) {
+    pub(super) fn remember(&mut self, name: Name, digest: u128, offset: Offset, now_ms: u64) {
         if self.known.len() >= DEDUP_KEYS_MAX
             && let Some(oldest) = self.order.pop_front()
         {
             self.known.remove(&oldest);
         }
-        let name = self.name(lane, key);
         if self.known.insert(name, Known { offset, digest, used_ms: now_ms }).is_none() {
             self.order.push_back(name);
             self.remembered += 1;
@@ -91,6 +87,15 @@ impl Dedup {
 mod tests {
     use super::*;
 
+    fn remember(dedup: &mut Dedup, lane: u64, number: usize) {
+        let name = dedup.name(Lane::new(lane), &key(number));
+        dedup.remember(name, 0, Offset::new(1), 0);
+    }
+
+    fn is_known(dedup: &Dedup, lane: u64, number: usize) -> bool {
+        dedup.recall(dedup.name(Lane::new(lane), &key(number))).is_some()
+    }
+
     fn key(number: usize) -> IdempotencyKey {
         number.to_string().parse().unwrap()
     }
@@ -98,29 +103,29 @@ mod tests {
     #[test]
     fn a_key_is_remembered_for_600_s_and_no_longer() {
         let mut dedup = Dedup::default();
-        dedup.remember(Lane::new(1), &key(1), 0, Offset::new(1), 0);
+        remember(&mut dedup, 1, 1);
         dedup.forget_old(DEDUP_WINDOW_S * 1000);
-        assert!(dedup.recall(Lane::new(1), &key(1)).is_some());
+        assert!(is_known(&dedup, 1, 1));
         dedup.forget_old(DEDUP_WINDOW_S * 1000 + 1);
-        assert!(dedup.recall(Lane::new(1), &key(1)).is_none());
+        assert!(!is_known(&dedup, 1, 1));
     }
 
     #[test]
     fn a_million_keys_are_remembered_and_no_more() {
         let mut dedup = Dedup::default();
         for number in 0..DEDUP_KEYS_MAX {
-            dedup.remember(Lane::new(1), &key(number), 0, Offset::new(1), 0);
+            remember(&mut dedup, 1, number);
         }
-        assert!(dedup.recall(Lane::new(1), &key(0)).is_some());
-        dedup.remember(Lane::new(1), &key(DEDUP_KEYS_MAX), 0, Offset::new(1), 0);
-        assert!(dedup.recall(Lane::new(1), &key(0)).is_none());
-        assert!(dedup.recall(Lane::new(1), &key(1)).is_some());
+        assert!(is_known(&dedup, 1, 0));
+        remember(&mut dedup, 1, DEDUP_KEYS_MAX);
+        assert!(!is_known(&dedup, 1, 0));
+        assert!(is_known(&dedup, 1, 1));
     }
 
     #[test]
     fn lanes_do_not_share_keys() {
         let mut dedup = Dedup::default();
-        dedup.remember(Lane::new(1), &key(1), 0, Offset::new(1), 0);
-        assert!(dedup.recall(Lane::new(2), &key(1)).is_none());
+        remember(&mut dedup, 1, 1);
+        assert!(!is_known(&dedup, 2, 1));
     }
 }

@@ -134,6 +134,6 @@ impl<S: Shelf> Lanes<S> {
     /// # });
     /// ```
     pub fn recall(&self, lane: Lane, key: &IdempotencyKey) -> Option<(Offset, u128)> {
-        self.dedup.recall(lane, key).map(|known| (known.offset, known.digest))
+        self.dedup.recall(self.dedup.name(lane, key)).map(|known| (known.offset, known.digest))
     }
 }

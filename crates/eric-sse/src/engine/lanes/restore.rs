@@ -365,7 +365,7 @@ impl<S: Shelf> Lanes<S> {
     /// ```
     pub fn restore_key(&mut self, lane: Lane, key: &IdempotencyKey, digest: u128, at: Offset, used_ms: u64) {
         if self.keep_of(lane).is_ok() {
-            self.dedup.remember(lane, key, digest, at, used_ms);
+            self.dedup.remember(self.dedup.name(lane, key), digest, at, used_ms);
         }
     }
 
