@@ -54,7 +54,7 @@ pub(crate) struct Watch {
 #[derive(Debug, Args)]
 struct How {
     /// Begins after this message, or at the `earliest` or `latest`.
-    #[arg(long, value_name = "ID", value_parser = begin)]
+    #[arg(long, value_name = "ID")]
     after: Option<ReadFrom>,
     /// Ends after so many messages.
     #[arg(long, value_name = "N")]
@@ -69,14 +69,6 @@ struct How {
 impl How {
     fn give_up_after(&self) -> Option<Duration> {
         self.give_up_after.map(Duration::from_secs)
-    }
-}
-
-fn begin(argument: &str) -> Result<ReadFrom, String> {
-    match argument {
-        "earliest" => Ok(ReadFrom::Earliest),
-        "latest" => Ok(ReadFrom::Latest),
-        position => position.parse().map(ReadFrom::After).map_err(|error: eric_sse::Error| error.to_string()),
     }
 }
 

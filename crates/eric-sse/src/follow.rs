@@ -7,10 +7,12 @@
 //! **Invariant:** everything of the followed lanes up to `at` was handed out, or told as missed.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::cursor::Cursor;
 use crate::entry::{Entry, Offset, Position};
+use crate::error::{Error, Result};
 use crate::lane::Span;
 use crate::log::Page;
 use crate::window::Framed;
@@ -44,6 +46,20 @@ pub enum ReadFrom {
     Earliest,
     /// At the tail: only what comes from now on.
     Latest,
+}
+
+impl FromStr for ReadFrom {
+    type Err = Error;
+
+    /// `earliest`, `latest`, or the position after which to begin: the value of `after` in a request, or of
+    /// `Last-Event-ID`.
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "earliest" => Ok(Self::Earliest),
+            "latest" => Ok(Self::Latest),
+            position => position.parse().map(Self::After),
+        }
+    }
 }
 
 /// Why a reader missed something.
@@ -339,6 +355,14 @@ mod tests {
             (Step::ReadWindow(offset), None) => assert!(offset.get() == begins && begins == 10),
             (step, _) => panic!("{from:?} {step:?}"),
         }
+    }
+
+    #[test]
+    fn where_to_begin_is_a_word_or_a_position() {
+        assert_eq!("earliest".parse::<ReadFrom>().unwrap(), ReadFrom::Earliest);
+        assert_eq!("latest".parse::<ReadFrom>().unwrap(), ReadFrom::Latest);
+        assert_eq!(at(7).to_string().parse::<ReadFrom>().unwrap(), ReadFrom::After(at(7)));
+        assert!("soon".parse::<ReadFrom>().is_err());
     }
 
     #[test]

@@ -83,14 +83,8 @@ fn read_from(query: &Query, headers: &HeaderMap) -> Result<ReadFrom, Refusal> {
     if let Some(position) = last_event_id(headers)? {
         return Ok(ReadFrom::After(position));
     }
-    Ok(match query.text("after")? {
-        None => ReadFrom::Cursor,
-        Some("earliest") => ReadFrom::Earliest,
-        Some("latest") => ReadFrom::Latest,
-        Some(position) => ReadFrom::After(
-            position.parse().map_err(|error| Problem::bad_request(format!("after={position}: {error}")))?,
-        ),
-    })
+    let Some(after) = query.text("after")? else { return Ok(ReadFrom::Cursor) };
+    Ok(after.parse().map_err(|error| Problem::bad_request(format!("after={after}: {error}")))?)
 }
 
 fn manner(query: &Query) -> Result<Manner, Problem> {
