@@ -17,6 +17,7 @@ use crate::id::{ListenerId, MessageId};
 use crate::limits::PROFILE_SLOWEST_MAX;
 use crate::listener::{CallbackError, Listener};
 use crate::message::{Message, MessageType};
+use crate::persist::Recipe;
 
 /// The longest time that is told apart from longer ones, in nanoseconds: an hour.
 const LONGEST_NS: u64 = 3_600_000_000_000;
@@ -296,6 +297,10 @@ pub struct Profiled {
 impl Listener for Profiled {
     fn id(&self) -> &ListenerId {
         self.listener.id()
+    }
+
+    fn recipe(&self) -> Option<Recipe> {
+        self.listener.recipe()
     }
 
     fn on_message(&self, message: &Message) -> Result<(), CallbackError> {

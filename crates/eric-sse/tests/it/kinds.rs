@@ -7,6 +7,7 @@ use std::time::Duration;
 use eric_sse::listener::CallbackError;
 use eric_sse::log::BoxFuture;
 use eric_sse::persist::{Kinds, Recipe};
+use eric_sse::profile::Profile;
 use eric_sse::queue::{MemoryQueue, Pump, Queue, QueueResult};
 use eric_sse::{Channel, ErrorKind, Hub, Listener, ListenerId, Message, Position, Result, SettingsPatch};
 use futures_util::FutureExt as _;
@@ -91,6 +92,18 @@ async fn a_listener_comes_back_with_its_parameters_values_and_mail() {
     assert_eq!(sum(&listener), 15, "in its own steps");
     let again = channel.register_listener(Adder::new("bob", 1)).await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::AlreadyExists, "it is there");
+}
+
+#[tokio::test]
+async fn a_listener_that_is_profiled_comes_back_as_it_was() {
+    let world = World::new();
+    let channel = news(&hub(&world, kinds()).await.unwrap()).await;
+    let profile = Arc::new(Profile::default());
+    channel.register_listener(profile.wrap(Adder::new("bob", 5))).await.unwrap();
+    drop(channel);
+    let channel = news(&hub(&world, kinds()).await.unwrap()).await;
+    let bob = channel.listener(&id("bob")).unwrap().listener().expect("it was made again");
+    assert_eq!(bob.recipe().unwrap().parameters, 5);
 }
 
 #[tokio::test]
