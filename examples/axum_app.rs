@@ -5,8 +5,7 @@
 //! `curl 127.0.0.1:3000/say -H 'Content-Type: application/json' -d '"hello"'`
 //!
 //! Whoever asks for events is a listener with a queue, and goes on where it was; an `EventSource` says that by itself,
-//! with `Last-Event-ID`. Left out: heartbeats (proxies cut streams that are silent, and a reader whose network is gone
-//! stays unnoticed), a graceful end, and who may read whose events. `eric-server` has the first two.
+//! with `Last-Event-ID`. Left out: a graceful end, which `eric-server` has, and who may read whose events.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -15,9 +14,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use eric_sse::sse::encode::{Format, prologue};
+use eric_sse::sse::encode::Format;
 use eric_sse::{Channel, ChannelSettings, Hub, Message, ReadFrom, Subscribe};
-use futures_util::stream::{self, StreamExt as _};
 
 /// The hub's error, as an answer.
 struct Refused(eric_sse::Error);
@@ -48,15 +46,14 @@ async fn events(
     listener.start();
     // What was handed to a connection that broke counts as read; the browser knows better.
     let from = match headers.get("last-event-id") {
-        Some(id) => ReadFrom::After(String::from_utf8_lossy(id.as_bytes()).parse()?),
+        Some(id) => String::from_utf8_lossy(id.as_bytes()).parse()?,
         None => ReadFrom::Cursor,
     };
     let messages =
         room.message_stream_with(listener.id(), Subscribe { from, ..Subscribe::default() }).await?;
-    let begin = stream::iter([Ok(prologue(room.settings().retry()).into())]);
-    // Each message is encoded once, and the bytes are shared by all streams. A reader that leaves drops the body, and
-    // with it the stream.
-    let body = Body::from_stream(begin.chain(messages.frames(Format::Payload)));
+    // From the first byte to the last, with signs of life in between. Each message is encoded once, and the bytes are
+    // shared by all streams. A reader that leaves drops the body, and with it the stream.
+    let body = Body::from_stream(messages.event_stream(Format::Payload));
     Ok(([(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")], body))
 }
 

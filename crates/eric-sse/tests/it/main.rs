@@ -7,6 +7,7 @@ mod broadcast_cost;
 mod conformance;
 mod crashes;
 mod distributed;
+mod event_streams;
 mod kinds;
 mod kv;
 mod library;
