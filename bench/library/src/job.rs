@@ -9,8 +9,8 @@ pub(crate) enum Job {
     Next,
     /// The same with an id on every message, by which a repetition would be recognised.
     NextWithIds,
-    /// [`BATCH`] messages to one listener at once, whose stream yields them.
-    Batches,
+    /// So many messages to one listener at once, whose stream yields them.
+    Batches(usize),
     /// A broadcast to [`LISTENERS`], each of which is asked for the next one.
     BroadcastDeliverNext,
     /// A broadcast to [`LISTENERS`], whose streams yield it.
@@ -30,11 +30,12 @@ pub(crate) const WORKERS: usize = 6;
 pub(crate) const QUEUED: usize = 10_000;
 
 impl Job {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::DeliverNext,
         Self::Next,
         Self::NextWithIds,
-        Self::Batches,
+        Self::Batches(BATCH),
+        Self::Batches(10 * BATCH),
         Self::BroadcastDeliverNext,
         Self::Broadcast,
         Self::Broadcasts,
@@ -48,7 +49,8 @@ impl Job {
             Self::DeliverNext => "`dispatch`, `deliver_next`",
             Self::Next => "`dispatch`, `next` of the stream",
             Self::NextWithIds => "the same, each with an id of its own",
-            Self::Batches => "`dispatch_batch` of 100, 100 × `next`",
+            Self::Batches(BATCH) => "`dispatch_batch` of 100, 100 × `next`",
+            Self::Batches(_) => "`dispatch_batch` of 1,000, 1,000 × `next`",
             Self::BroadcastDeliverNext => "`broadcast`, `deliver_next` for each of 1,000",
             Self::Broadcast => "`broadcast`, `next` of 1,000 streams",
             Self::Broadcasts => "100 × `broadcast`, then 1,000 streams",
@@ -60,10 +62,8 @@ impl Job {
     /// What Python's side is told to do: what is nearest, and fastest.
     pub(crate) fn in_python(self) -> &'static str {
         match self {
-            Self::DeliverNext | Self::Next | Self::NextWithIds => "one",
-            Self::Batches => "batches",
-            Self::BroadcastDeliverNext | Self::Broadcast => "broadcast",
-            Self::Broadcasts => "broadcasts",
+            Self::DeliverNext | Self::Next | Self::NextWithIds | Self::Batches(_) => "one",
+            Self::BroadcastDeliverNext | Self::Broadcast | Self::Broadcasts => "broadcast",
             Self::Drain => "drain",
             Self::Process => "process",
         }
@@ -73,7 +73,7 @@ impl Job {
     pub(crate) fn repetitions(self) -> usize {
         match self {
             Self::DeliverNext | Self::Next | Self::NextWithIds => 200_000,
-            Self::Batches => 4_000,
+            Self::Batches(messages) => 400_000 / messages,
             Self::BroadcastDeliverNext => 200,
             Self::Broadcast => 1_000,
             Self::Broadcasts => 20,
@@ -82,14 +82,22 @@ impl Job {
         }
     }
 
+    /// Messages that one receiver is sent before it takes them.
+    pub(crate) fn at_once(self) -> usize {
+        match self {
+            Self::DeliverNext | Self::Next | Self::NextWithIds => 1,
+            Self::Batches(messages) => messages,
+            Self::BroadcastDeliverNext | Self::Broadcast => 1,
+            Self::Broadcasts => BATCH,
+            Self::Drain | Self::Process => QUEUED,
+        }
+    }
+
     /// Messages that are delivered by one repetition.
     pub(crate) fn messages(self) -> usize {
         match self {
-            Self::DeliverNext | Self::Next | Self::NextWithIds => 1,
-            Self::Batches => BATCH,
-            Self::BroadcastDeliverNext | Self::Broadcast => LISTENERS,
-            Self::Broadcasts => BATCH * LISTENERS,
-            Self::Drain | Self::Process => QUEUED,
+            Self::BroadcastDeliverNext | Self::Broadcast | Self::Broadcasts => self.at_once() * LISTENERS,
+            _ => self.at_once(),
         }
     }
 }

@@ -8,7 +8,7 @@ use eric_sse::prefab::processing::Processing;
 use eric_sse::{Channel, ChannelSettings, Connection, Hub, Message, MessageId, MessageStream, Publish};
 use futures_util::StreamExt as _;
 
-use crate::job::{BATCH, Job, LISTENERS, QUEUED, WORKERS};
+use crate::job::{Job, LISTENERS, QUEUED, WORKERS};
 use crate::stopwatch::Stopwatch;
 
 /// Messages a second.
@@ -21,10 +21,9 @@ pub(crate) async fn measure(job: Job) -> anyhow::Result<f64> {
         Job::DeliverNext => scene.deliver_next(job, &mut watch).await?,
         Job::Next => scene.next(job, &mut watch).await?,
         Job::NextWithIds => scene.next_with_ids(job, &mut watch).await?,
-        Job::Batches => scene.batches(job, &mut watch).await?,
+        Job::Batches(_) => scene.batches(job, &mut watch).await?,
         Job::BroadcastDeliverNext => scene.broadcast_deliver_next(job, &mut watch).await?,
-        Job::Broadcast => scene.broadcasts(job, 1, &mut watch).await?,
-        Job::Broadcasts => scene.broadcasts(job, BATCH, &mut watch).await?,
+        Job::Broadcast | Job::Broadcasts => scene.broadcasts(job, &mut watch).await?,
         Job::Drain => scene.drain(job, &mut watch).await?,
         Job::Process => scene.process(job, &mut watch).await?,
     }
@@ -86,9 +85,9 @@ impl Scene {
         let mut stream = self.channel.message_stream(&bob).await?;
         watch.start();
         for _ in 0..job.repetitions() {
-            let batch = (0..BATCH).map(|_| Publish::from(self.message.clone())).collect();
+            let batch = (0..job.at_once()).map(|_| Publish::from(self.message.clone())).collect();
             self.channel.dispatch_batch(bob.id(), batch).await?;
-            take(&mut stream, BATCH).await?;
+            take(&mut stream, job.at_once()).await?;
         }
         watch.stop();
         Ok(())
@@ -110,18 +109,18 @@ impl Scene {
         Ok(())
     }
 
-    async fn broadcasts(&self, job: Job, at_once: usize, watch: &mut Stopwatch) -> anyhow::Result<()> {
+    async fn broadcasts(&self, job: Job, watch: &mut Stopwatch) -> anyhow::Result<()> {
         let mut streams = Vec::new();
         for _ in 0..LISTENERS {
             streams.push(self.channel.message_stream(&self.listener().await?).await?);
         }
         watch.start();
         for _ in 0..job.repetitions() {
-            for _ in 0..at_once {
+            for _ in 0..job.at_once() {
                 self.channel.broadcast(self.message.clone()).await?;
             }
             for stream in &mut streams {
-                take(stream, at_once).await?;
+                take(stream, job.at_once()).await?;
             }
         }
         watch.stop();

@@ -1,4 +1,7 @@
-"""The Python package's side: prints messages a second of processor time. Arguments: job, repetitions, messages."""
+"""The Python package's side: prints messages a second of processor time.
+
+Arguments: job, repetitions, messages at once, messages in all.
+"""
 
 import asyncio
 import sys
@@ -7,9 +10,7 @@ import time
 from eric_sse.message import Message
 from eric_sse.prefabs import DataProcessingChannel, SSEChannel
 
-BATCH = 100
 LISTENERS = 1_000
-QUEUED = 10_000
 MESSAGE = Message("greeting", "hello, world")
 
 
@@ -19,7 +20,7 @@ def started(channel):
     return listener
 
 
-def one(repetitions, at_once=1):
+def one(repetitions, at_once):
     channel = SSEChannel()
     bob = started(channel)
     begun = time.process_time()
@@ -31,11 +32,7 @@ def one(repetitions, at_once=1):
     return time.process_time() - begun
 
 
-def batches(repetitions):
-    return one(repetitions, BATCH)
-
-
-def broadcast(repetitions, at_once=1):
+def broadcast(repetitions, at_once):
     channel = SSEChannel()
     ids = [started(channel).id for _ in range(LISTENERS)]
     begun = time.process_time()
@@ -48,35 +45,31 @@ def broadcast(repetitions, at_once=1):
     return time.process_time() - begun
 
 
-def broadcasts(repetitions):
-    return broadcast(repetitions, BATCH)
-
-
-def fill(channel, listener):
-    for _ in range(QUEUED):
+def fill(channel, listener, queued):
+    for _ in range(queued):
         channel.dispatch(listener.id, MESSAGE)
 
 
-def drain(repetitions):
+def drain(repetitions, queued):
     async def drained(channel, bob):
         count = 0
         async for _ in channel.message_stream(bob):
             count += 1
-            if count == QUEUED:
+            if count == queued:
                 return
 
     spent = 0
     for _ in range(repetitions):
         channel = SSEChannel()
         bob = started(channel)
-        fill(channel, bob)
+        fill(channel, bob, queued)
         begun = time.process_time()
         asyncio.run(drained(channel, bob))
         spent += time.process_time() - begun
     return spent
 
 
-def process(repetitions):
+def process(repetitions, queued):
     async def processed(channel, bob):
         return len([None async for _ in channel.process_queue(bob)])
 
@@ -84,13 +77,13 @@ def process(repetitions):
     for _ in range(repetitions):
         channel = DataProcessingChannel(max_workers=6)
         bob = started(channel)
-        fill(channel, bob)
+        fill(channel, bob, queued)
         begun = time.process_time()
-        assert asyncio.run(processed(channel, bob)) == QUEUED
+        assert asyncio.run(processed(channel, bob)) == queued
         spent += time.process_time() - begun
     return spent
 
 
 if __name__ == "__main__":
-    job, repetitions, messages = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    print(messages / globals()[job](repetitions))
+    job, repetitions, at_once, messages = sys.argv[1], *map(int, sys.argv[2:])
+    print(messages / globals()[job](repetitions, at_once))

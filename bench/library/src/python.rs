@@ -13,7 +13,7 @@ pub(crate) fn measure(python: &Path, job: Job) -> anyhow::Result<f64> {
     let repetitions = job.repetitions().div_ceil(5);
     let output = Command::new(python)
         .args(["-c", include_str!("python.py"), job.in_python()])
-        .args([repetitions.to_string(), (repetitions * job.messages()).to_string()])
+        .args([repetitions, job.at_once(), repetitions * job.messages()].map(|number| number.to_string()))
         .output()
         .with_context(|| format!("{} does not run", python.display()))?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
