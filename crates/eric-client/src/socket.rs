@@ -120,12 +120,14 @@ impl SocketClient {
     ///
     /// ```
     /// # use eric_client::{Code, Message};
-    /// # eric_testkit::socket_example(async |hub, news, bob| {
-    /// let order = Message::of("order", &17)?;
+    /// # eric_testkit::socket_example(async |hub, news, _bob| {
+    /// let order = Message::of("order", &17)?.with_id("order-17".parse()?);
     /// hub.broadcast_message(&news, &order).await?;
-    /// let signed = order.with_sender("alice".parse()?);
-    /// let error = hub.broadcast_message(&news, &signed).await.unwrap_err();
-    /// assert_eq!(error.code(), Some(Code::BadRequest), "that is for HTTP");
+    /// hub.broadcast_message(&news, &order).await?; // Nothing is new.
+    ///
+    /// let another = Message::of("order", &18)?.with_id("order-17".parse()?);
+    /// let error = hub.broadcast_message(&news, &another).await.unwrap_err();
+    /// assert_eq!(error.code(), Some(Code::BadRequest), "the id is taken");
     /// # Ok(())
     /// # });
     /// ```

@@ -73,20 +73,21 @@ impl SocketClient {
     /// as long as it is read; what it sends is tried again by [`RetryPolicy::default`], under an id that it gives to
     /// messages that have none.
     ///
-    /// ```no_run
-    /// use std::sync::Arc;
-    /// use eric_client::{Message, SocketClient};
-    /// use eric_sse::prefab::distributed::Application;
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_client::Message;
+    /// # use eric_sse::prefab::distributed::{Application, Over};
+    /// # eric_testkit::socket_example(async |hub, news, bob| {
+    /// let bob = Application::new(Arc::new(hub.wire(news.clone(), bob)));
+    /// bob.set_action("hello", |_| Ok(vec![Message::of("hello_ack", &())?]))?;
     ///
-    /// # async fn answer() -> Result<(), Box<dyn std::error::Error>> {
-    /// let hub = SocketClient::new("/tmp/eric.sock");
-    /// let talk = hub.create_channel().await?;
-    /// let alice = hub.register(&talk).await?;
-    /// let alice = Application::new(Arc::new(hub.wire(talk, alice)));
-    /// alice.set_action("hello", |_| Ok(vec![Message::of("hello_ack", &())?]))?;
-    /// alice.run(|told| println!("{told:?}")).await?;
+    /// let alice = hub.register(&news).await?;
+    /// let alice = Application::new(Arc::new(hub.wire(news, alice)));
+    /// alice.dispatch_to(bob.id(), Message::of("hello", &())?).await?;
+    /// alice.dispatch_to(bob.id(), Message::of("stop", &())?).await?;
+    /// assert_eq!(bob.run(|_| ()).await?, Over::Stopped, "and alice has her answer");
     /// # Ok(())
-    /// # }
+    /// # });
     /// ```
     pub fn wire(&self, channel: ChannelId, listener: ListenerId) -> SocketWire {
         let (client, desk) = (self.clone(), Arc::default());
