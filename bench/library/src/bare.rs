@@ -44,7 +44,11 @@ fn receivers(job: Job) -> Option<usize> {
     match job {
         Job::Next | Job::Batches(_) | Job::Drain => Some(1),
         Job::Broadcast | Job::Broadcasts => Some(LISTENERS),
-        Job::DeliverNext | Job::NextWithIds | Job::BroadcastDeliverNext | Job::Process => None,
+        Job::DeliverNext
+        | Job::NextWithIds
+        | Job::BatchesWithIds
+        | Job::BroadcastDeliverNext
+        | Job::Process => None,
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) enum Job {
     NextWithIds,
     /// So many messages to one listener at once, whose stream yields them.
     Batches(usize),
+    /// The same with an id on every message.
+    BatchesWithIds,
     /// A broadcast to [`LISTENERS`], each of which is asked for the next one.
     BroadcastDeliverNext,
     /// A broadcast to [`LISTENERS`], whose streams yield it.
@@ -30,12 +32,13 @@ pub(crate) const WORKERS: usize = 6;
 pub(crate) const QUEUED: usize = 10_000;
 
 impl Job {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::DeliverNext,
         Self::Next,
         Self::NextWithIds,
         Self::Batches(BATCH),
         Self::Batches(10 * BATCH),
+        Self::BatchesWithIds,
         Self::BroadcastDeliverNext,
         Self::Broadcast,
         Self::Broadcasts,
@@ -51,6 +54,7 @@ impl Job {
             Self::NextWithIds => "the same, each with an id of its own",
             Self::Batches(BATCH) => "`dispatch_batch` of 100, 100 × `next`",
             Self::Batches(_) => "`dispatch_batch` of 1,000, 1,000 × `next`",
+            Self::BatchesWithIds => "the same 1,000, each with an id of its own",
             Self::BroadcastDeliverNext => "`broadcast`, `deliver_next` for each of 1,000",
             Self::Broadcast => "`broadcast`, `next` of 1,000 streams",
             Self::Broadcasts => "100 × `broadcast`, then 1,000 streams",
@@ -62,7 +66,9 @@ impl Job {
     /// What Python's side is told to do: what is nearest, and fastest.
     pub(crate) fn in_python(self) -> &'static str {
         match self {
-            Self::DeliverNext | Self::Next | Self::NextWithIds | Self::Batches(_) => "one",
+            Self::DeliverNext | Self::Next | Self::NextWithIds | Self::Batches(_) | Self::BatchesWithIds => {
+                "one"
+            }
             Self::BroadcastDeliverNext | Self::Broadcast | Self::Broadcasts => "broadcast",
             Self::Drain => "drain",
             Self::Process => "process",
@@ -74,6 +80,7 @@ impl Job {
         match self {
             Self::DeliverNext | Self::Next | Self::NextWithIds => 200_000,
             Self::Batches(messages) => 400_000 / messages,
+            Self::BatchesWithIds => 200,
             Self::BroadcastDeliverNext => 200,
             Self::Broadcast => 1_000,
             Self::Broadcasts => 20,
@@ -87,6 +94,7 @@ impl Job {
         match self {
             Self::DeliverNext | Self::Next | Self::NextWithIds => 1,
             Self::Batches(messages) => messages,
+            Self::BatchesWithIds => 10 * BATCH,
             Self::BroadcastDeliverNext | Self::Broadcast => 1,
             Self::Broadcasts => BATCH,
             Self::Drain | Self::Process => QUEUED,

@@ -22,6 +22,7 @@ pub(crate) async fn measure(job: Job) -> anyhow::Result<f64> {
         Job::Next => scene.next(job, &mut watch).await?,
         Job::NextWithIds => scene.next_with_ids(job, &mut watch).await?,
         Job::Batches(_) => scene.batches(job, &mut watch).await?,
+        Job::BatchesWithIds => scene.batches_with_ids(job, &mut watch).await?,
         Job::BroadcastDeliverNext => scene.broadcast_deliver_next(job, &mut watch).await?,
         Job::Broadcast | Job::Broadcasts => scene.broadcasts(job, &mut watch).await?,
         Job::Drain => scene.drain(job, &mut watch).await?,
@@ -68,9 +69,7 @@ impl Scene {
     async fn next_with_ids(&self, job: Job, watch: &mut Stopwatch) -> anyhow::Result<()> {
         let bob = self.listener().await?;
         let mut stream = self.channel.message_stream(&bob).await?;
-        let ids: Result<Vec<MessageId>, _> =
-            (0..job.repetitions()).map(|number| format!("message-{number}").parse()).collect();
-        let ids = ids?;
+        let ids = ids(job.repetitions())?;
         watch.start();
         for id in ids {
             self.channel.dispatch(bob.id(), self.message.clone().with_id(id)).await?;
@@ -87,6 +86,20 @@ impl Scene {
         for _ in 0..job.repetitions() {
             let batch = (0..job.at_once()).map(|_| Publish::from(self.message.clone())).collect();
             self.channel.dispatch_batch(bob.id(), batch).await?;
+            take(&mut stream, job.at_once()).await?;
+        }
+        watch.stop();
+        Ok(())
+    }
+
+    async fn batches_with_ids(&self, job: Job, watch: &mut Stopwatch) -> anyhow::Result<()> {
+        let bob = self.listener().await?;
+        let mut stream = self.channel.message_stream(&bob).await?;
+        let mut ids = ids(job.repetitions() * job.at_once())?.into_iter();
+        watch.start();
+        for _ in 0..job.repetitions() {
+            let batch = ids.by_ref().take(job.at_once()).map(|id| self.message.clone().with_id(id).into());
+            self.channel.dispatch_batch(bob.id(), batch.collect()).await?;
             take(&mut stream, job.at_once()).await?;
         }
         watch.stop();
@@ -163,6 +176,10 @@ impl Scene {
         self.channel.dispatch_batch(listener.id(), batch).await?;
         Ok(())
     }
+}
+
+fn ids(count: usize) -> Result<Vec<MessageId>, eric_sse::Error> {
+    (0..count).map(|number| format!("message-{number}").parse()).collect()
 }
 
 /// So many messages of a stream, without a gap.

@@ -8,14 +8,13 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use crate::cursor::Cursor;
 use crate::entry::{Entry, Offset, Position};
 use crate::error::{Error, Result};
+use crate::framed::Framed;
 use crate::lane::Span;
 use crate::log::Page;
-use crate::window::Framed;
 
 /// Where a subscription begins.
 ///
@@ -276,7 +275,7 @@ impl Follow {
 
     /// Takes what the log returned, one page per lane, and hands over the entries in log order. Where something
     /// was trimmed, the next [`Follow::step`] tells it, and these entries come after it.
-    pub(crate) fn on_log(&mut self, pages: Vec<LanePage>) -> Vec<Arc<Framed>> {
+    pub(crate) fn on_log(&mut self, pages: Vec<LanePage>) -> Vec<Framed> {
         let from = self.at();
         let mut missed: Option<u64> = Some(0);
         let mut missed_to = Offset::ZERO;
@@ -300,7 +299,7 @@ impl Follow {
         self.at = self.at.max(searched_to);
         // The window may still hold what was told as missed, and would hand it out.
         self.is_behind_window = self.told.iter().any(|told| *told > self.at);
-        entries.into_iter().map(Framed::new).collect()
+        entries.into_iter().map(Framed::of_one).collect()
     }
 
     /// Takes note that the window handed over everything up to `to`; none where it does not reach back.
@@ -342,7 +341,7 @@ mod tests {
         LanePage { page: Page { entries, searched_to: Offset::new(searched_to), trimmed_to }, missed }
     }
 
-    fn offsets(entries: &[Arc<Framed>]) -> Vec<u64> {
+    fn offsets(entries: &[Framed]) -> Vec<u64> {
         entries.iter().map(|framed| framed.entry().offset().get()).collect()
     }
 

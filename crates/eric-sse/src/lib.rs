@@ -89,7 +89,8 @@
 //! | to have messages go on to a queue of one's own | [`queue::Queue`], [`queue::Pump`] |
 //! | listeners that answer each other, in many processes | [`prefab::distributed::Application`] |
 //! | to know how long callbacks take | [`profile::Profile`] |
-//! | to write event streams | [`MessageStream::frames`], [`Channel::subscribe`], [`sse::encode`]; to read them [`sse::parse`] |
+//! | to answer HTTP requests with event streams | [`MessageStream::event_stream`] |
+//! | to write event streams otherwise | [`MessageStream::frames`], [`Channel::subscribe`], [`sse::encode`]; to read them [`sse::parse`] |
 //! | streams in a format of one's own | [`Adapter`], [`MessageStream::adapt`] |
 //! | to keep the log elsewhere | [`engine`], [`log::Log`], [`cursor::Cursors`] |
 //! | channels and listeners that outlive the process | [`HubBuilder::restore`], [`persist::KvStore`], [`persist::Kinds`] |
@@ -109,6 +110,7 @@ mod entry;
 mod error;
 mod evicted;
 mod follow;
+mod framed;
 mod hub;
 mod id;
 mod json;
@@ -139,6 +141,7 @@ pub use entry::{Entry, Epoch, Offset, Position};
 pub use error::{Error, ErrorKind, Result};
 pub use evicted::{Evicted, EvictedBy};
 pub use follow::{End, Gap, GapReason, ReadFrom};
+pub use framed::Framed;
 pub use hub::{Hub, HubBuilder};
 pub use id::{ChannelId, IdempotencyKey, ListenerId, MessageId, SenderId};
 pub use limits::Limits;
@@ -146,4 +149,3 @@ pub use listener::Listener;
 pub use message::{Json, Message, MessageType, Payload};
 pub use persist::Restored;
 pub use stats::{Counter, Evictions, Stats};
-pub use window::Framed;

@@ -6,11 +6,8 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use slab::Slab;
@@ -18,122 +15,15 @@ use slab::Slab;
 use crate::cursor::Fence;
 use crate::engine::{Feed, FeedEvent};
 use crate::entry::{Entry, Offset};
+use crate::framed::Framed;
 use crate::lane::Lane;
 use crate::log::Budget;
-use crate::sse::encode::{Format, event_frame};
 use crate::stats::Stats;
 
 /// Bytes that an entry costs in the window beside its message and its frames.
 const ENTRY_OVERHEAD_BYTES: usize = 384;
-/// Bytes of a frame beside its message that are part of [`ENTRY_OVERHEAD_BYTES`].
-const FRAME_OVERHEAD_BYTES: usize = 128;
 /// Followers that are woken before the lane's lock is let go.
 const WAKE_SLICE: usize = 256;
-
-/// What an entry was encoded to.
-#[derive(Debug)]
-struct Frames {
-    /// With the reconnection time that is part of it.
-    by_format: [OnceLock<(Duration, Bytes)>; Format::COUNT],
-    /// Bytes by which they are larger than the window reckons with, here and in the window.
-    excess: AtomicUsize,
-    window_excess: Option<Arc<AtomicUsize>>,
-}
-
-/// An entry with the frames it was encoded to: once per format, however many readers there are.
-///
-/// ```
-/// # use std::time::Duration;
-/// # use eric_sse::{Item, Message, ReadFrom, sse::encode::Format};
-/// # eric_testkit::example(async |hub, news, bob| {
-/// let (mut one, mut other) = (news.watch(ReadFrom::Latest)?, news.watch(ReadFrom::Latest)?);
-/// news.broadcast(Message::of("tick", &7)?).await?;
-/// let mut items = Vec::new();
-/// one.next_items(&mut items).await?;
-/// other.next_items(&mut items).await?;
-/// for item in items {
-///     let Item::Entry(framed) = item else { panic!("nothing was missed") };
-///     framed.frame(Format::Payload, Duration::ZERO, hub.stats());
-/// }
-/// assert_eq!(hub.stats().frames_encoded.count(), 1, "once for both");
-/// # Ok(())
-/// # });
-/// ```
-#[derive(Debug)]
-pub struct Framed {
-    entry: Entry,
-    /// Nothing where no door has asked.
-    frames: OnceLock<Box<Frames>>,
-    is_in_window: bool,
-}
-
-impl Framed {
-    /// An entry that is not in the window.
-    pub(crate) fn new(entry: Entry) -> Arc<Self> {
-        Arc::new(Self { entry, frames: OnceLock::new(), is_in_window: false })
-    }
-
-    /// The entry.
-    ///
-    /// ```
-    /// # use eric_sse::Message;
-    /// # eric_testkit::example(async |hub, news, bob| {
-    /// news.broadcast(Message::of("tick", &7)?).await?;
-    /// let delivery = news.deliver_next(bob.id()).await?.expect("there is one");
-    /// assert_eq!(delivery.framed().entry().position(), hub.tail());
-    /// # Ok(())
-    /// # });
-    /// ```
-    pub fn entry(&self) -> &Entry {
-        &self.entry
-    }
-
-    /// The entry as it goes to a client, encoded on first use and shared from then on. Formats that tell the
-    /// reconnection time tell `retry`; where that has changed since, the entry is encoded anew.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use eric_sse::{Message, sse::encode::Format};
-    /// # eric_testkit::example(async |hub, news, bob| {
-    /// news.broadcast(Message::of("tick", &7)?).await?;
-    /// let delivery = news.deliver_next(bob.id()).await?.expect("there is one");
-    /// let frame = delivery.framed().frame(Format::Payload, Duration::ZERO, hub.stats());
-    /// assert!(frame.ends_with(b"event: tick\ndata: 7\n\n"));
-    /// # Ok(())
-    /// # });
-    /// ```
-    pub fn frame(&self, format: Format, retry: Duration, stats: &Stats) -> Bytes {
-        let retry = if format.tells_retry() { retry } else { Duration::ZERO };
-        let encode = || {
-            stats.formats_used.fetch_or(1 << format as u32, Ordering::Relaxed);
-            stats.frames_encoded.add(1);
-            event_frame(&self.entry, format, retry)
-        };
-        let frames = self.frames.get_or_init(|| {
-            let window_excess = self.is_in_window.then(|| stats.window_excess.clone());
-            Box::new(Frames { by_format: Default::default(), excess: AtomicUsize::new(0), window_excess })
-        });
-        let keep = || {
-            let frame = encode();
-            if let Some(window) = &frames.window_excess {
-                let excess = frame.len().saturating_sub(FRAME_OVERHEAD_BYTES + self.entry.bytes());
-                frames.excess.fetch_add(excess, Ordering::Relaxed);
-                window.fetch_add(excess, Ordering::Relaxed);
-            }
-            (retry, frame)
-        };
-        let (told, frame) = frames.by_format[format as usize].get_or_init(keep);
-        if *told == retry { frame.clone() } else { encode() }
-    }
-}
-
-impl Drop for Frames {
-    fn drop(&mut self) {
-        if let Some(window) = &self.window_excess {
-            window.fetch_sub(*self.excess.get_mut(), Ordering::Relaxed);
-        }
-    }
-}
 
 /// The seam from the window to a stream (one reader) or a shard (many): called when a followed lane moved.
 /// Never blocks, never calls back.
@@ -207,7 +97,7 @@ struct SlotState {
     /// Every entry of the lane after this one is in `recent`.
     complete_from: Offset,
     trimmed_to: Offset,
-    recent: VecDeque<(Offset, Arc<Framed>)>,
+    recent: VecDeque<(Offset, Framed)>,
     followers: Slab<Arc<dyn Follower>>,
     is_dirty: bool,
 }
@@ -245,7 +135,7 @@ impl Window {
 
     fn append(&self, entries: &[Entry]) {
         let Some(last) = entries.last() else { return };
-        // An entry counts for itself and for each format that it will be encoded to.
+        // An entry counts for itself and, where many read it, for each format that it will be encoded to.
         let formats = self.stats.formats_used.load(Ordering::Relaxed).count_ones().max(1) as usize;
         let mut state = self.state.lock();
         for of_lane in entries.chunk_by(|one, next| one.lane() == next.lane()) {
@@ -253,11 +143,14 @@ impl Window {
             let Some(slot) = slots.get(&of_lane[0].lane()) else { continue };
             let mut lane = slot.state.lock();
             for entry in of_lane {
-                let held = ENTRY_OVERHEAD_BYTES + (1 + formats) * entry.bytes();
+                let (copies, framed) = match slot.is_own {
+                    true => (1, Framed::of_one(entry.clone())),
+                    false => (1 + formats, Framed::of_many(entry.clone())),
+                };
+                let held = ENTRY_OVERHEAD_BYTES + copies * entry.bytes();
                 order.push_back(Held { lane: entry.lane(), offset: entry.offset(), bytes: held });
                 *bytes += held;
-                let framed = Framed { entry: entry.clone(), frames: OnceLock::new(), is_in_window: true };
-                lane.recent.push_back((entry.offset(), Arc::new(framed)));
+                lane.recent.push_back((entry.offset(), framed));
             }
             slot.upto.store(of_lane[of_lane.len() - 1].offset().get(), Ordering::Release);
             if !std::mem::replace(&mut lane.is_dirty, true) {
@@ -401,7 +294,7 @@ impl SlotState {
 
 impl Following {
     /// Hands the entries of the followed lanes after `after` to `out`, merged in log order, within `budget`.
-    pub(crate) fn read(&self, after: Offset, budget: Budget, out: &mut Vec<Arc<Framed>>) -> WindowRead {
+    pub(crate) fn read(&self, after: Offset, budget: Budget, out: &mut Vec<Framed>) -> WindowRead {
         // Everything up to the tail was in the slots before the tail was moved, so it is loaded first.
         let tail = Offset::new(self.window.tail.load(Ordering::Acquire));
         let start = out.len();
@@ -421,17 +314,17 @@ impl Following {
             out.extend(within.take(budget.entries).map(|(_, framed)| framed.clone()));
         }
         if lanes_found > 1 {
-            out[start..].sort_unstable_by_key(|framed| framed.entry.offset());
+            out[start..].sort_unstable_by_key(|framed| framed.entry().offset());
         }
         let (mut bytes, mut kept) = (0, start);
         while kept < out.len() && kept - start < budget.entries && (kept == start || bytes < budget.bytes) {
-            bytes += out[kept].entry.bytes();
+            bytes += out[kept].entry().bytes();
             kept += 1;
         }
         let all = kept == out.len() && kept - start < budget.entries;
         out.truncate(kept);
         match out.last() {
-            Some(last) if !all && kept > start => WindowRead::Upto(last.entry.offset()),
+            Some(last) if !all && kept > start => WindowRead::Upto(last.entry().offset()),
             _ => WindowRead::Upto(tail.max(after)),
         }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::entry::Position;
 use crate::follow::Gap;
+use crate::framed::Framed;
 use crate::message::Message;
-use crate::window::Framed;
 
 /// A message that was delivered to a listener.
 ///
@@ -22,7 +22,7 @@ use crate::window::Framed;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    pub(super) framed: Arc<Framed>,
+    pub(super) framed: Framed,
     pub(super) attempt: u32,
     pub(super) failure: Option<Failure>,
     /// Rare, and large.
@@ -62,7 +62,7 @@ pub struct Failure {
 
 impl Delivery {
     /// The first delivery of an entry.
-    pub(crate) fn first(framed: Arc<Framed>, missed: Option<Gap>) -> Self {
+    pub(crate) fn first(framed: Framed, missed: Option<Gap>) -> Self {
         Self { framed, attempt: 1, failure: None, missed: missed.map(Box::new) }
     }
 
@@ -202,7 +202,7 @@ impl Delivery {
     /// # Ok(())
     /// # });
     /// ```
-    pub fn framed(&self) -> &Arc<Framed> {
+    pub fn framed(&self) -> &Framed {
         &self.framed
     }
 }

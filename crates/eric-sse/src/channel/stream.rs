@@ -5,7 +5,6 @@ use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,13 +20,13 @@ use crate::clock::Timestamp;
 use crate::cursor::Conflict;
 use crate::error::Result;
 use crate::follow::{End, Gap, ReadFrom};
+use crate::framed::Framed;
 use crate::id::ListenerId;
 use crate::limits::{COMMIT_LAG_MS_MAX, DELIVERY_ATTEMPTS_MAX, STREAM_LAG_ENTRIES_MAX};
 use crate::listener::{CallbackError, Listener, panicked};
 use crate::log::{BoxFuture, Budget};
 use crate::message::Message;
 use crate::sse::encode::Format;
-use crate::window::Framed;
 
 /// A stream of what a listener receives, or a watcher. It ends when the listener is stopped or removed, or another
 /// stream takes over; an error of the engine ends it too.
@@ -56,7 +55,7 @@ pub struct MessageStream {
     subscription: Subscription,
     waiting: Waiting,
     /// A failed delivery that is to be tried again, and how often it was.
-    retry: Option<(Arc<Framed>, u32)>,
+    retry: Option<(Framed, u32)>,
     delay: Option<BoxFuture<'static, ()>>,
     /// Deliveries that the cursor lags behind.
     uncommitted: usize,
@@ -71,7 +70,7 @@ struct Waiting(VecDeque<Unread>);
 
 /// An [`Item`] that takes little room: gaps are rare, and large.
 enum Unread {
-    Entry(Arc<Framed>),
+    Entry(Framed),
     Gap(Box<Gap>),
 }
 
@@ -161,7 +160,8 @@ impl Channel {
         Ok(MessageStream::new(self.watch(ReadFrom::Latest)?))
     }
 
-    /// Delivers the next message to a listener; none where there is none, or where it is not running.
+    /// Delivers the next message to a listener; none where there is none, or where it is not running. Takes the lease for
+    /// this one message and gives it back: to take many, read a stream.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownListener`](crate::ErrorKind); [`ErrorKind::Conflict`](crate::ErrorKind) while a subscription
@@ -322,7 +322,7 @@ impl MessageStream {
     }
 
     /// Runs the callback, and takes note of what was consumed.
-    fn deliver(&mut self, framed: Arc<Framed>, attempt: u32) -> Delivery {
+    fn deliver(&mut self, framed: Framed, attempt: u32) -> Delivery {
         let listener = self.subscription.member().and_then(|member| member.object());
         let outcome = listener.map_or(Ok(()), |listener| run(&*listener, framed.entry().message()));
         let is_auto = self.subscription.is_auto();

@@ -17,12 +17,13 @@ use crate::cursor::{Authority, Commit, Fence};
 use crate::entry::{Offset, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::follow::{End, Follow, Gap, LanePage, Step};
+use crate::framed::Framed;
 use crate::hub::HubCore;
 use crate::id::ListenerId;
 use crate::lane::{Lane, Span};
 use crate::log::{BoxFuture, Budget};
 use crate::stats::Stats;
-use crate::window::{Following, Framed, WindowRead};
+use crate::window::{Following, WindowRead};
 
 /// What a subscription hands out.
 ///
@@ -47,7 +48,7 @@ use crate::window::{Following, Framed, WindowRead};
 #[derive(Debug, Clone)]
 pub enum Item {
     /// An entry, with the frames it was encoded to.
-    Entry(Arc<Framed>),
+    Entry(Framed),
     /// Something was missed right before what follows.
     Gap(Gap),
 }
@@ -81,7 +82,7 @@ pub struct Subscription {
     pub(super) follow: Follow,
     pub(super) work: Work,
     /// Empty, with room for a few.
-    pub(super) found: Vec<Arc<Framed>>,
+    pub(super) found: Vec<Framed>,
 }
 
 /// Entries for which a subscription keeps room while it waits.

@@ -17,7 +17,8 @@ use crate::limits::{DEDUP_KEYS_MAX, DEDUP_WINDOW_S};
 pub(super) struct Dedup {
     secret: (u64, u64),
     known: FxHashMap<Name, Known>,
-    order: VecDeque<Name>,
+    /// When each was used first, as well: who asks every time whether the oldest is due need not look it up.
+    order: VecDeque<(Name, u64)>,
     remembered: u64,
 }
 
@@ -51,9 +52,9 @@ impl Dedup {
 
     /// Forgets what is older than the window at `now_ms`.
     pub(super) fn forget_old(&mut self, now_ms: u64) {
-        while let Some(oldest) = self.order.front() {
-            let is_old = |known: &Known| now_ms.saturating_sub(known.used_ms) > DEDUP_WINDOW_S * 1000;
-            if self.known.get(oldest).is_some_and(|known| !is_old(known)) {
+        let is_old = |used_ms: u64| now_ms.saturating_sub(used_ms) > DEDUP_WINDOW_S * 1000;
+        while let Some((oldest, used_ms)) = self.order.front() {
+            if !is_old(*used_ms) || self.known.get(oldest).is_some_and(|known| !is_old(known.used_ms)) {
                 return;
             }
             self.known.remove(oldest);
@@ -67,12 +68,12 @@ impl Dedup {
 
     pub(super) fn remember(&mut self, name: Name, digest: u128, offset: Offset, now_ms: u64) {
         if self.known.len() >= DEDUP_KEYS_MAX
-            && let Some(oldest) = self.order.pop_front()
+            && let Some((oldest, _)) = self.order.pop_front()
         {
             self.known.remove(&oldest);
         }
         if self.known.insert(name, Known { offset, digest, used_ms: now_ms }).is_none() {
-            self.order.push_back(name);
+            self.order.push_back((name, now_ms));
             self.remembered += 1;
         }
     }
