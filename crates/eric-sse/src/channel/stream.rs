@@ -343,13 +343,11 @@ impl MessageStream {
 
     /// Moves the cursor, now and then: lazily, but never later than promised.
     fn commit_when_due(&mut self) {
-        // It is looked at less and less often: who takes long for each has few before it is due.
-        if !self.uncommitted.is_power_of_two() {
+        if self.uncommitted == 0 {
             return;
         }
         let now = self.subscription.channel().core().clock.now();
-        if self.uncommitted >= STREAM_LAG_ENTRIES_MAX
-            || now.ms_since(self.committed_at) >= COMMIT_LAG_MS_MAX / 2
+        if self.uncommitted >= STREAM_LAG_ENTRIES_MAX || now.ms_since(self.committed_at) >= COMMIT_LAG_MS_MAX
         {
             self.committed_at = now;
             self.commit();
@@ -398,6 +396,7 @@ impl Stream for MessageStream {
         this.commit_when_due();
         if let Some(delay) = &mut this.delay {
             if delay.as_mut().poll(context).is_pending() {
+                this.commit();
                 // An end does not wait until it is over.
                 let end = this.subscription.poll_end(context);
                 return end.map_or(Poll::Pending, |end| this.end_with(end));

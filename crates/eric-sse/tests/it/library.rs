@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eric_sse::engine::memory::MemoryEngine;
+use eric_sse::limits::COMMIT_LAG_MS_MAX;
 use eric_sse::listener::FnListener;
 use eric_sse::{
     Ack, Channel, ChannelSettings, Connection, Delivery, End, ErrorKind, Hub, Item, ListenerId,
@@ -40,6 +41,45 @@ fn number(delivery: &Delivery) -> u64 {
 /// The next delivery, if one is ready.
 fn next(stream: &mut MessageStream) -> Option<Delivery> {
     stream.next().now_or_never().map(|event| event.unwrap().unwrap().message().expect("a message"))
+}
+
+/// Entries that the cursor has not passed.
+async fn backlog(bob: &Connection) -> u64 {
+    bob.info().await.unwrap().backlog
+}
+
+#[tokio::test]
+async fn who_is_quick_at_first_and_slow_then_lags_no_longer_than_a_second() {
+    let (_hub, channel, clock) = channel().await;
+    let bob = channel.add_listener().await.unwrap();
+    bob.start();
+    for n in 0..50 {
+        channel.broadcast(message(n)).await.unwrap();
+    }
+    let mut stream = channel.message_stream(&bob).await.unwrap();
+    for _ in 0..33 {
+        next(&mut stream).unwrap();
+    }
+    for delivered in 34..50 {
+        clock.advance(Duration::from_millis(COMMIT_LAG_MS_MAX));
+        next(&mut stream).unwrap();
+        assert_eq!(backlog(&bob).await, 50 - delivered + 1, "all but the one that was just delivered");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_pauses_has_committed_what_it_delivered() {
+    let settings = ChannelSettings { stream_delay_ms: 60_000, ..ChannelSettings::in_memory() };
+    let (_hub, channel, _clock) = channel_of(settings).await;
+    let bob = channel.add_listener().await.unwrap();
+    bob.start();
+    for n in 0..2 {
+        channel.broadcast(message(n)).await.unwrap();
+    }
+    let mut stream = channel.message_stream(&bob).await.unwrap();
+    next(&mut stream).unwrap();
+    assert!(next(&mut stream).is_none(), "it pauses");
+    assert_eq!(backlog(&bob).await, 1);
 }
 
 /// A listener `bob` whose callback fails on 1, panics on 2, and notes what it was given.
