@@ -108,6 +108,18 @@ pub trait Clock: fmt::Debug + Send + Sync {
     /// ```
     fn now(&self) -> Timestamp;
 
+    /// The present moment, or one up to 10 ms before it: for what is asked with every message and is about seconds.
+    ///
+    /// ```
+    /// use eric_sse::{Clock as _, SystemClock};
+    ///
+    /// let before = SystemClock.now();
+    /// assert!(before.ms_since(SystemClock.recent()) <= 10);
+    /// ```
+    fn recent(&self) -> Timestamp {
+        self.now()
+    }
+
     /// Time since a moment that stays the same, to measure with: finer than [`Clock::now`] where the clock can.
     ///
     /// ```
@@ -156,6 +168,13 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(since.as_secs() * 1000 + u64::from(since.subsec_millis()))
+    }
+
+    /// The time of the last tick, where the kernel tells it: a fifth of the cost.
+    #[cfg(target_os = "linux")]
+    fn recent(&self) -> Timestamp {
+        let since = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        Timestamp(since.tv_sec.cast_unsigned() * 1000 + since.tv_nsec.cast_unsigned() / 1_000_000)
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]

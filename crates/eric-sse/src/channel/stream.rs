@@ -199,7 +199,7 @@ impl Channel {
 impl MessageStream {
     fn new(subscription: Subscription) -> Self {
         Self {
-            committed_at: subscription.channel().core().clock.now(),
+            committed_at: subscription.channel().core().clock.recent(),
             uncommitted: 0,
             subscription,
             waiting: Waiting::default(),
@@ -346,7 +346,7 @@ impl MessageStream {
         if self.uncommitted == 0 {
             return;
         }
-        let now = self.subscription.channel().core().clock.now();
+        let now = self.subscription.channel().core().clock.recent();
         if self.uncommitted >= STREAM_LAG_ENTRIES_MAX || now.ms_since(self.committed_at) >= COMMIT_LAG_MS_MAX
         {
             self.committed_at = now;

@@ -389,7 +389,7 @@ impl Channel {
         let subscribe = Subscribe { conflict: options.conflict, ..Subscribe::default() };
         let subscription = self.subscribe(connection.id(), subscribe).await?;
         Ok(ProcessedStream {
-            committed_at: subscription.channel().core().clock.now(),
+            committed_at: subscription.channel().core().clock.recent(),
             subscription,
             options,
             begin,
@@ -502,7 +502,7 @@ impl<T: Send + 'static> ProcessedStream<T> {
             self.subscription.consumed(offset);
         }
         let clock = self.subscription.channel().core().clock.clone();
-        let now = clock.now();
+        let now = clock.recent();
         if self.running.is_empty() || now.ms_since(self.committed_at) >= COMMIT_LAG_MS_MAX {
             self.subscription.commit();
             self.committed_at = now;
