@@ -6,9 +6,11 @@
 
 pub(crate) mod adapter;
 pub(crate) mod admission;
+pub(crate) mod audience;
 pub(crate) mod connection;
 pub(crate) mod delivery;
 mod event_stream;
+mod inbox;
 pub(crate) mod members;
 pub(crate) mod publish;
 pub(crate) mod settings;
@@ -24,6 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 pub use self::adapter::{Adapted, Adapter};
+pub use self::audience::{Audience, Heard, Hearing};
 pub use self::connection::{Connection, ListenerInfo};
 pub use self::delivery::{Delivery, Event, Failure};
 pub use self::event_stream::EventStream;

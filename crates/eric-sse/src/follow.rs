@@ -254,6 +254,11 @@ impl Follow {
         }
     }
 
+    /// Whether it has nothing to tell, and goes on in the window.
+    pub(crate) fn is_live(&self) -> bool {
+        self.gap.is_none() && self.before_join.is_none() && !self.is_behind_window
+    }
+
     /// What is to be told before anything else is read.
     pub(crate) fn take_gap(&mut self) -> Option<Gap> {
         self.gap.take().map(|gap| *gap)

@@ -130,9 +130,9 @@ mod turns;
 mod window;
 
 pub use channel::{
-    Ack, Adapted, Adapter, Channel, ChannelInfo, ChannelSettings, Connection, Delivery, Event, EventStream,
-    Failure, History, Item, ListenerInfo, ListenerOrder, MessageStream, Publish, SettingsPatch, Subscribe,
-    Subscription,
+    Ack, Adapted, Adapter, Audience, Channel, ChannelInfo, ChannelSettings, Connection, Delivery, Event,
+    EventStream, Failure, Heard, Hearing, History, Item, ListenerInfo, ListenerOrder, MessageStream, Publish,
+    SettingsPatch, Subscribe, Subscription,
 };
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use container::ChannelContainer;

@@ -47,6 +47,10 @@ pub const RETURN_S: u64 = 300;
 pub const READ_ENTRIES_MAX: usize = 1_000;
 /// Bytes that a subscription takes from the log or the window at once; one entry is always taken whole.
 pub const READ_BYTES_MAX: usize = 256 * 1024;
+/// Dispatches that the readers of an audience are handed between two looks; beyond it they read the log.
+pub const INBOX_ENTRIES_MAX: usize = 65_536;
+/// Bytes of dispatches that the readers of an audience are handed between two looks; beyond it they read the log.
+pub const INBOX_BYTES_MAX: usize = 32 * MIB;
 /// Entries by which a cursor may lag behind what its reader has consumed.
 pub const COMMIT_LAG_ENTRIES_MAX: usize = 1_000;
 /// Milliseconds by which a cursor may lag behind what its reader has consumed.

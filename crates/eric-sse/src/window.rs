@@ -4,14 +4,17 @@
 //! bounded by bytes, and wakes exactly the followers of those lanes. A reader that falls out of the window reads
 //! from the engine. It decides nothing about delivery: that is `follow.rs`.
 
+mod slot;
+
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use slab::Slab;
 
+use self::slot::Slot;
 use crate::cursor::Fence;
 use crate::engine::{Feed, FeedEvent};
 use crate::entry::{Entry, Offset};
@@ -22,12 +25,12 @@ use crate::stats::Stats;
 
 /// Bytes that an entry costs in the window beside its message and its frames.
 const ENTRY_OVERHEAD_BYTES: usize = 384;
-/// Followers that are woken before the lane's lock is let go.
-const WAKE_SLICE: usize = 256;
 
-/// The seam from the window to a stream (one reader) or a shard (many): called when a followed lane moved.
+/// The seam from the window to a stream (one reader) or an audience (many): called when a followed lane moved.
 /// Never blocks, never calls back.
 pub(crate) trait Follower: Send + Sync {
+    /// What is new in the lane of a reader with a seat. Comes before the tail moves, and [`Follower::moved`] after it.
+    fn hand(&self, _: Framed) {}
     /// Something new is in a lane that it follows.
     fn moved(&self);
     /// The listener's lease was taken with `fence`.
@@ -56,12 +59,27 @@ pub(crate) struct Window {
 
 #[derive(Debug, Default)]
 struct State {
-    slots: FxHashMap<Lane, Arc<Slot>>,
+    followed: FxHashMap<Lane, Followed>,
     /// What the window holds, oldest first; entries of lanes that nobody follows any more linger here as a cost.
     order: VecDeque<Held>,
     bytes: usize,
-    /// Lanes whose followers are to be woken.
-    dirty: VecDeque<(Arc<Slot>, Wake)>,
+    /// Who is to be woken.
+    dirty: VecDeque<(Followed, Wake)>,
+}
+
+/// How a lane is followed.
+#[derive(Clone)]
+enum Followed {
+    /// Its recent entries are kept, for readers that look for them.
+    Slot(Arc<Slot>),
+    /// Nothing is kept: a listener's lane, whose only reader has a seat and is handed what comes.
+    Seat(Arc<dyn Follower>),
+}
+
+impl fmt::Debug for Followed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Followed").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -78,28 +96,23 @@ enum Wake {
     Removed,
 }
 
-/// The window's part for one lane that is followed.
-struct Slot {
-    /// Whether it is a listener's lane, and not a channel's.
-    is_own: bool,
-    /// For whoever has read up to here there is nothing to find.
-    upto: AtomicU64,
-    state: Mutex<SlotState>,
-}
-
-impl std::fmt::Debug for Slot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Slot").finish_non_exhaustive()
+impl Wake {
+    fn tell(self, follower: &dyn Follower) {
+        match self {
+            Self::Moved => follower.moved(),
+            Self::LeaseTaken(fence) => follower.lease_taken(fence),
+            Self::Removed => follower.removed(),
+        }
     }
 }
 
-struct SlotState {
-    /// Every entry of the lane after this one is in `recent`.
-    complete_from: Offset,
-    trimmed_to: Offset,
-    recent: VecDeque<(Offset, Framed)>,
-    followers: Slab<Arc<dyn Follower>>,
-    is_dirty: bool,
+impl Followed {
+    fn wake(&self, wake: Wake) {
+        match self {
+            Self::Slot(slot) => slot.wake(wake),
+            Self::Seat(seated) => wake.tell(&**seated),
+        }
+    }
 }
 
 /// One follower's place in the window; leaves it when dropped.
@@ -108,8 +121,8 @@ pub(crate) struct Following {
     places: [Option<(Lane, Arc<Slot>, usize)>; 2],
 }
 
-impl std::fmt::Debug for Following {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Following {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Following").finish_non_exhaustive()
     }
 }
@@ -120,15 +133,20 @@ impl Window {
         Self { stats, bytes_max, tail, state: Mutex::default() }
     }
 
+    /// Everything up to here is in the window, for those who follow.
+    pub(crate) fn tail(&self) -> Offset {
+        Offset::new(self.tail.load(Ordering::Acquire))
+    }
+
     /// Makes `follower` one of the followers of `lanes`: a channel's, and perhaps a listener's.
     pub(crate) fn follow(self: &Arc<Self>, lanes: &[Lane], follower: &Arc<dyn Follower>) -> Following {
         let mut places = [const { None }; 2];
         let mut state = self.state.lock();
-        let tail = Offset::new(self.tail.load(Ordering::Acquire));
+        let tail = self.tail();
         for (index, (place, lane)) in places.iter_mut().zip(lanes).enumerate() {
-            let slot = state.slots.entry(*lane).or_insert_with(|| Slot::new(tail, index > 0));
+            let slot = state.slot(*lane, tail, index > 0);
             let key = slot.state.lock().followers.insert(follower.clone());
-            *place = Some((*lane, slot.clone(), key));
+            *place = Some((*lane, slot, key));
         }
         Following { window: self.clone(), places }
     }
@@ -139,14 +157,25 @@ impl Window {
         let formats = self.stats.formats_used.load(Ordering::Relaxed).count_ones().max(1) as usize;
         let mut state = self.state.lock();
         for of_lane in entries.chunk_by(|one, next| one.lane() == next.lane()) {
-            let State { slots, order, bytes, dirty } = &mut *state;
-            let Some(slot) = slots.get(&of_lane[0].lane()) else { continue };
+            let State { followed, order, bytes, dirty } = &mut *state;
+            let slot = match followed.get(&of_lane[0].lane()) {
+                None => continue,
+                Some(Followed::Seat(seated)) => {
+                    of_lane.iter().for_each(|entry| seated.hand(Framed::of_one(entry.clone())));
+                    dirty.push_back((Followed::Seat(seated.clone()), Wake::Moved));
+                    continue;
+                }
+                Some(Followed::Slot(slot)) => slot,
+            };
             let mut lane = slot.state.lock();
             for entry in of_lane {
                 let (copies, framed) = match slot.is_own {
                     true => (1, Framed::of_one(entry.clone())),
                     false => (1 + formats, Framed::of_many(entry.clone())),
                 };
+                if let Some(seated) = &lane.seat {
+                    seated.hand(framed.clone());
+                }
                 let held = ENTRY_OVERHEAD_BYTES + copies * entry.bytes();
                 order.push_back(Held { lane: entry.lane(), offset: entry.offset(), bytes: held });
                 *bytes += held;
@@ -154,14 +183,14 @@ impl Window {
             }
             slot.upto.store(of_lane[of_lane.len() - 1].offset().get(), Ordering::Release);
             if !std::mem::replace(&mut lane.is_dirty, true) {
-                dirty.push_back((slot.clone(), Wake::Moved));
+                dirty.push_back((Followed::Slot(slot.clone()), Wake::Moved));
             }
         }
         while state.bytes + self.stats.window_excess.load(Ordering::Relaxed) > self.bytes_max
             && let Some(held) = state.order.pop_front()
         {
             state.bytes -= held.bytes;
-            if let Some(slot) = state.slots.get(&held.lane) {
+            if let Some(Followed::Slot(slot)) = state.followed.get(&held.lane) {
                 slot.forget_to(held.offset);
             }
         }
@@ -170,9 +199,28 @@ impl Window {
 
     fn mark(&self, lane: Lane, wake: Wake) {
         let mut state = self.state.lock();
-        if let Some(slot) = state.slots.get(&lane).cloned() {
-            state.dirty.push_back((slot, wake));
+        if let Some(followed) = state.followed.get(&lane).cloned() {
+            state.dirty.push_back((followed, wake));
         }
+    }
+}
+
+impl State {
+    fn is_followed_by(&self, lane: Lane, slot: &Arc<Slot>) -> bool {
+        matches!(self.followed.get(&lane), Some(Followed::Slot(present)) if Arc::ptr_eq(present, slot))
+    }
+
+    /// The slot of `lane`, which begins at `tail` if there is none yet.
+    fn slot(&mut self, lane: Lane, tail: Offset, is_own: bool) -> Arc<Slot> {
+        let seated = match self.followed.get(&lane) {
+            Some(Followed::Slot(slot)) => return slot.clone(),
+            Some(Followed::Seat(seated)) => Some(seated.clone()),
+            None => None,
+        };
+        let slot = Slot::new(tail, is_own);
+        slot.state.lock().seat = seated;
+        self.followed.insert(lane, Followed::Slot(slot.clone()));
+        slot
     }
 }
 
@@ -186,11 +234,12 @@ impl Feed for Window {
                     self.stats.entries_evicted.add(unread);
                 }
                 let state = self.state.lock();
-                match state.slots.get(&lane) {
-                    Some(slot) if !is_finished => slot.trim_to(to),
+                match state.followed.get(&lane) {
+                    Some(Followed::Slot(slot)) if !is_finished => slot.trim_to(to),
                     // Nobody else will ask for what its only reader has finished.
-                    Some(slot) if slot.is_own => slot.forget_to(to),
-                    // What every listener had finished is no loss to them: a watcher may still find it here.
+                    Some(Followed::Slot(slot)) if slot.is_own => slot.forget_to(to),
+                    // What every listener had finished is no loss to them: a watcher may still find it here. And what
+                    // was handed to a seat is its own.
                     _ => {}
                 }
             }
@@ -204,91 +253,11 @@ impl Feed for Window {
         let mut left = usize::MAX;
         while left > 0 {
             let mut state = self.state.lock();
-            let Some((slot, wake)) = state.dirty.pop_front() else { return };
+            let Some((followed, wake)) = state.dirty.pop_front() else { return };
             left = (left - 1).min(state.dirty.len());
             drop(state);
-            slot.wake(wake);
+            followed.wake(wake);
         }
-    }
-}
-
-impl Slot {
-    fn new(complete_from: Offset, is_own: bool) -> Arc<Self> {
-        Arc::new(Self {
-            is_own,
-            upto: AtomicU64::new(complete_from.get()),
-            state: Mutex::new(SlotState {
-                complete_from,
-                trimmed_to: Offset::ZERO,
-                recent: VecDeque::new(),
-                followers: Slab::new(),
-                is_dirty: false,
-            }),
-        })
-    }
-
-    /// The window gives up the entry at `offset`; whoever has not read it reads it from the engine.
-    fn forget_to(&self, offset: Offset) {
-        let mut state = self.state.lock();
-        while state.recent.front().is_some_and(|(at, _)| *at <= offset) {
-            state.recent.pop_front();
-        }
-        state.complete_from = state.complete_from.max(offset);
-        self.upto.fetch_max(offset.get(), Ordering::Release);
-    }
-
-    /// The log gave up the lane's entries up to `to`; whoever has not read them is told so by the engine.
-    fn trim_to(&self, to: Offset) {
-        let mut state = self.state.lock();
-        while state.recent.front().is_some_and(|(at, _)| *at <= to) {
-            state.recent.pop_front();
-        }
-        state.trimmed_to = state.trimmed_to.max(to);
-        self.upto.fetch_max(to.get(), Ordering::Release);
-    }
-
-    fn wake(&self, wake: Wake) {
-        let mut from = 0;
-        loop {
-            let mut state = self.state.lock();
-            if let (Wake::Moved, 0) = (wake, from) {
-                state.is_dirty = false;
-            }
-            let to = (from + WAKE_SLICE).min(state.followers.capacity());
-            for key in from..to {
-                if let Some(follower) = state.followers.get(key) {
-                    match wake {
-                        Wake::Moved => follower.moved(),
-                        Wake::LeaseTaken(fence) => follower.lease_taken(fence),
-                        Wake::Removed => follower.removed(),
-                    }
-                }
-            }
-            if to == state.followers.capacity() {
-                return;
-            }
-            from = to;
-        }
-    }
-}
-
-impl SlotState {
-    /// Where the first entry after `after` is among the recent ones. Looked for from the end, where readers are.
-    fn first_after(&self, after: Offset) -> usize {
-        let (recent, count) = (&self.recent, self.recent.len());
-        let mut step = 1;
-        while step <= count && recent[count - step].0 > after {
-            step *= 2;
-        }
-        let (mut low, mut high) = (count.saturating_sub(step), count - step / 2);
-        while low < high {
-            let middle = low.midpoint(high);
-            match recent[middle].0 > after {
-                true => high = middle,
-                false => low = middle + 1,
-            }
-        }
-        high
     }
 }
 
@@ -296,7 +265,7 @@ impl Following {
     /// Hands the entries of the followed lanes after `after` to `out`, merged in log order, within `budget`.
     pub(crate) fn read(&self, after: Offset, budget: Budget, out: &mut Vec<Framed>) -> WindowRead {
         // Everything up to the tail was in the slots before the tail was moved, so it is loaded first.
-        let tail = Offset::new(self.window.tail.load(Ordering::Acquire));
+        let tail = self.window.tail();
         let start = out.len();
         let mut lanes_found = 0;
         for (_, slot, _) in self.places.iter().flatten() {
@@ -306,11 +275,11 @@ impl Following {
             }
             lanes_found += 1;
             let lane = slot.state.lock();
-            if after < lane.complete_from || after < lane.trimmed_to {
+            let Some(recent) = lane.after(after) else {
                 out.truncate(start);
                 return WindowRead::Behind;
-            }
-            let within = lane.recent.range(lane.first_after(after)..).take_while(|(at, _)| *at <= tail);
+            };
+            let within = recent.take_while(|(at, _)| *at <= tail);
             out.extend(within.take(budget.entries).map(|(_, framed)| framed.clone()));
         }
         if lanes_found > 1 {
@@ -330,17 +299,83 @@ impl Following {
     }
 }
 
-impl Drop for Following {
-    fn drop(&mut self) {
-        let mut state = self.window.state.lock();
-        for (lane, slot, key) in self.places.iter().flatten() {
-            let mut followed = slot.state.lock();
-            followed.followers.remove(*key);
-            let is_last = followed.followers.is_empty();
-            drop(followed);
-            if is_last && state.slots.get(lane).is_some_and(|present| Arc::ptr_eq(present, slot)) {
-                state.slots.remove(lane);
+impl Following {
+    /// Gives the reader, which has read up to `after`, a seat: from here on `seated` is handed what is new in its own
+    /// lane, the first followed lane is its audience's to look at, and this place is empty. What it has not read up to
+    /// `upto` is added to `out`, what is new in its own lane after that is handed to the seat. False, and nothing
+    /// happened, where the window does not reach back.
+    pub(crate) fn seat(
+        &mut self,
+        seated: &Arc<dyn Follower>,
+        after: Offset,
+        upto: Offset,
+        out: &mut Vec<Framed>,
+    ) -> bool {
+        let window = self.window.clone();
+        let mut state = window.state.lock();
+        let start = out.len();
+        let mut later = Vec::new();
+        for (index, (_, slot, _)) in self.places.iter().flatten().enumerate() {
+            let lane = slot.state.lock();
+            let Some(recent) = lane.after(after) else {
+                out.truncate(start);
+                return false;
+            };
+            for (at, framed) in recent {
+                match *at <= upto {
+                    true => out.push(framed.clone()),
+                    false if index > 0 => later.push(framed.clone()),
+                    false => break,
+                }
             }
         }
+        out[start..].sort_unstable_by_key(|framed| framed.entry().offset());
+        later.into_iter().for_each(|framed| seated.hand(framed));
+        if let Some((lane, slot, _)) = &self.places[1] {
+            slot.state.lock().seat = Some(seated.clone());
+            debug_assert!(state.is_followed_by(*lane, slot));
+        }
+        self.leave(&mut state);
+        true
+    }
+
+    /// Leaves all places.
+    fn leave(&mut self, state: &mut State) {
+        for (lane, slot, key) in self.places.iter_mut().filter_map(Option::take) {
+            let mut followed = slot.state.lock();
+            followed.followers.remove(key);
+            let is_last = followed.followers.is_empty();
+            let seat = followed.seat.clone();
+            drop(followed);
+            if is_last && state.is_followed_by(lane, &slot) {
+                match seat {
+                    Some(seated) => state.followed.insert(lane, Followed::Seat(seated)),
+                    None => state.followed.remove(&lane),
+                };
+            }
+        }
+    }
+}
+
+impl Window {
+    /// Takes the seat of `seated` in `lane` away, if it is still the one that has it.
+    pub(crate) fn unseat(&self, lane: Lane, seated: &Arc<dyn Follower>) {
+        let mut state = self.state.lock();
+        match state.followed.get(&lane) {
+            Some(Followed::Seat(present)) if Arc::ptr_eq(present, seated) => {
+                state.followed.remove(&lane);
+            }
+            Some(Followed::Slot(slot)) => {
+                slot.state.lock().seat.take_if(|present| Arc::ptr_eq(present, seated));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let window = self.window.clone();
+        self.leave(&mut window.state.lock());
     }
 }

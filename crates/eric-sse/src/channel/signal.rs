@@ -2,25 +2,39 @@
 
 use std::fmt;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::Waker;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::inbox::Inbox;
 use crate::cursor::Fence;
 use crate::follow::End;
+use crate::framed::Framed;
 use crate::window::Follower;
 
 /// How the window, and whoever stops a listener, reach a subscription that waits.
 #[derive(Default)]
 pub(crate) struct Signal {
-    waker: Mutex<Option<Waker>>,
+    driver: Mutex<Driver>,
     /// The latest fence that was handed out for the listener.
     lease_taken: AtomicU64,
     ended: AtomicU8,
     /// Tells whoever relieves the subscription that it has let go.
     closed: Notify,
+}
+
+/// Who drives the subscription.
+#[derive(Default)]
+enum Driver {
+    /// Nobody waits.
+    #[default]
+    Away,
+    Task(Waker),
+    /// An audience, in which it has this seat.
+    Audience(Arc<Inbox>, usize),
 }
 
 const REMOVED: u8 = 1;
@@ -50,19 +64,38 @@ impl Signal {
         self.closed.notify_waiters();
     }
 
+    /// Tells whoever drives the subscription to look at it.
     fn wake(&self) {
-        let waker = self.waker.lock().take();
-        if let Some(waker) = waker {
+        self.reach(Inbox::look_at);
+    }
+
+    fn reach(&self, tell: impl FnOnce(&Inbox, usize)) {
+        let mut driver = self.driver.lock();
+        if let Driver::Audience(inbox, seat) = &*driver {
+            return tell(inbox, *seat);
+        }
+        let waiting = std::mem::take(&mut *driver);
+        drop(driver);
+        if let Driver::Task(waker) = waiting {
             waker.wake();
         }
     }
 
     pub(super) fn wait(&self, waker: &Waker) {
-        let mut present = self.waker.lock();
-        match &mut *present {
-            Some(present) => present.clone_from(waker),
-            None => *present = Some(waker.clone()),
+        let mut driver = self.driver.lock();
+        match &mut *driver {
+            Driver::Task(present) => present.clone_from(waker),
+            Driver::Away | Driver::Audience(..) => *driver = Driver::Task(waker.clone()),
         }
+    }
+
+    /// From here on an audience drives it, until somebody waits for it again.
+    pub(super) fn sit(&self, inbox: &Arc<Inbox>, seat: usize) {
+        *self.driver.lock() = Driver::Audience(inbox.clone(), seat);
+    }
+
+    pub(super) fn stand_up(&self) {
+        *self.driver.lock() = Driver::Away;
     }
 
     pub(super) fn end(&self, fence: Option<Fence>) -> Option<End> {
@@ -78,8 +111,14 @@ impl Signal {
 }
 
 impl Follower for Signal {
+    fn hand(&self, framed: Framed) {
+        if let Driver::Audience(inbox, seat) = &*self.driver.lock() {
+            inbox.put(*seat, framed);
+        }
+    }
+
     fn moved(&self) {
-        self.wake();
+        self.reach(|inbox, _| inbox.moved());
     }
 
     fn lease_taken(&self, fence: Fence) {

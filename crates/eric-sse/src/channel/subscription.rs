@@ -357,6 +357,25 @@ impl Subscription {
         self.end()
     }
 
+    /// Whether it has caught up with the window, and can take a seat in an [`Audience`](crate::Audience).
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// use eric_sse::Subscribe;
+    ///
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// let mut subscription = news.subscribe(bob.id(), Subscribe::default()).await?;
+    /// assert!(!subscription.is_live(), "the log has something for it");
+    /// subscription.next_items(&mut Vec::new()).await?;
+    /// assert!(subscription.is_live());
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn is_live(&self) -> bool {
+        self.follow.is_live() && self.is_caught_up()
+    }
+
     /// Why the subscription is over, if it is.
     pub(crate) fn end(&self) -> Option<End> {
         self.signal.end(self.reader.as_ref().map(|reader| reader.fence))
