@@ -1,0 +1,22 @@
+//! Runs one scenario, and prints what came of it as one JSON object on one line.
+
+use std::fs;
+
+use anyhow::Context as _;
+use eric_load::dialect::Dialect;
+use eric_load::scenario::Target;
+
+use crate::options::Options;
+
+/// Returns whether the figures count.
+pub(crate) fn run(scenario: &str, words: &[&str]) -> anyhow::Result<bool> {
+    let options = Options::parse(scenario, words)?;
+    let path = &options.dialect;
+    let json = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let dialect = Dialect::parse(&json).with_context(|| format!("in {path}"))?;
+    let server = options.server.parse().with_context(|| format!("{} is no address", options.server))?;
+    let target = Target { dialect: &dialect, server, pid: options.pid };
+    let report = options.scenario.run(target, &options.settings);
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(report.failure.is_none())
+}

@@ -1,0 +1,305 @@
+//! One run: the sockets of readers and publishers, waited for by one thread.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, bail, ensure};
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventFlags};
+use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::io::Errno;
+
+use crate::clock::{Clock, nanos};
+use crate::crowd::Crowd;
+use crate::dialect::{Dialect, Request, Template, Whom};
+use crate::exchange::Exchange;
+use crate::ledger::Ledger;
+use crate::limits::{OPENING_MAX, READ_BYTES, READY_MAX};
+use crate::log::Audience;
+use crate::message::Texts;
+use crate::publisher::{MARK, Publishers};
+use crate::scenario::Settings;
+use crate::socket::make_room;
+
+/// The longest wait for a socket.
+const WAIT: u64 = 100_000_000;
+
+/// Who listens, and where.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cast {
+    /// Listeners on the first channel, or by themselves.
+    pub(crate) listeners: usize,
+    /// Listeners that read the head of their stream and nothing else.
+    pub(crate) stuck: usize,
+    /// Listeners that are registered and never come.
+    pub(crate) absent: usize,
+    /// Whether there is a second channel, with one listener.
+    pub(crate) has_aside: bool,
+    /// Whether messages are for one listener each.
+    pub(crate) is_unicast: bool,
+    /// Whether listeners say where they were when they come back.
+    pub(crate) resumes: bool,
+    pub(crate) publishers: usize,
+}
+
+/// A run against one server.
+pub(crate) struct Load<'a> {
+    pub(crate) clock: Clock,
+    pub(crate) crowd: Crowd,
+    pub(crate) ledger: Ledger,
+    dialect: &'a Dialect,
+    channels: Vec<String>,
+    /// Listeners on the first channel.
+    pub(crate) listeners: usize,
+    /// Whether streams are those of named listeners.
+    is_named: bool,
+    /// Ids that the server chose.
+    ids: Vec<Box<str>>,
+    publishers: Publishers,
+    epoll: OwnedFd,
+    ready: Vec<Event>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Load<'a> {
+    /// Prepares channels and listeners, and connects the publishers; no stream is opened yet.
+    pub(crate) fn prepare(
+        dialect: &'a Dialect,
+        server: SocketAddr,
+        settings: &Settings,
+        cast: Cast,
+    ) -> anyhow::Result<Self> {
+        let streams = cast.listeners + usize::from(cast.has_aside) + cast.stuck;
+        make_room(streams + cast.publishers)?;
+        let run = fastrand::u32(..);
+        let mut ledger = Ledger::new(Texts::new(run, settings.payload_bytes)?, dialect.data_around());
+        let audience = if cast.is_unicast { Audience::One } else { Audience::All(cast.listeners as u32) };
+        ledger.open(audience, cast.listeners)?;
+        let mut channels = vec![format!("load-{run:08x}")];
+        if cast.has_aside {
+            ledger.open(Audience::All(1), 1)?;
+            channels.push(format!("load-{run:08x}-aside"));
+        }
+        let named = dialect.listener.as_ref().filter(|listener| listener.subscribe.is_some());
+        let is_named =
+            named.is_some_and(|named| cast.is_unicast || (!settings.anonymous && named.hears_channel));
+        ensure!(
+            is_named || !cast.is_unicast,
+            "{} has no listeners with messages of their own",
+            dialect.title
+        );
+        let epoll = epoll::create(CreateFlags::CLOEXEC).context("cannot wait for many sockets")?;
+        let mut load = Self {
+            clock: Clock::start(),
+            crowd: Crowd::new(server, streams)?,
+            publishers: Publishers::open(server, epoll.as_fd(), 0, Vec::new())?,
+            ledger,
+            dialect,
+            channels,
+            listeners: cast.listeners,
+            is_named,
+            ids: Vec::new(),
+            epoll,
+            ready: Vec::with_capacity(READY_MAX),
+            buffer: vec![0; READ_BYTES],
+        };
+        load.crowd.keeps_ids = cast.resumes;
+        load.crowd.stuck_from = streams - cast.stuck;
+        load.register(&mut Exchange::new(server), cast)?;
+        let templates = load.templates(cast.is_unicast)?;
+        load.publishers = Publishers::open(server, load.epoll.as_fd(), cast.publishers, templates)?;
+        Ok(load)
+    }
+
+    /// Makes channels and listeners known to the server.
+    fn register(&mut self, exchange: &mut Exchange, cast: Cast) -> anyhow::Result<()> {
+        for channel in &self.channels {
+            let whom = Whom { channel, listener: "" };
+            let mut requests = self.dialect.prepare.iter().map(|request| request.bytes(whom, None));
+            exchange.all(&mut requests, |_| Ok(()))?;
+        }
+        let named = self.dialect.listener.as_ref().filter(|_| self.is_named);
+        let Some(named) = named else { return Ok(()) };
+        let streams = self.crowd.len();
+        let last = named.prepare.len();
+        let mut ids = Vec::new();
+        for (step, request) in named.prepare.iter().enumerate() {
+            let mut requests = (0..streams + cast.absent).map(|number| {
+                let channel = self.channel_of(number);
+                request.bytes(Whom { channel, listener: &self.listener(number) }, None)
+            });
+            let field = named.capture.as_deref().filter(|_| step + 1 == last);
+            exchange.all(&mut requests, |body| {
+                let Some(field) = field else { return Ok(()) };
+                let body: serde_json::Value = serde_json::from_slice(body).context("an answer is no JSON")?;
+                let id = body[field].as_str().with_context(|| format!("no text `{field}` in {body}"))?;
+                ids.push(Box::from(id));
+                Ok(())
+            })?;
+        }
+        self.ids = ids;
+        Ok(())
+    }
+
+    /// What publishes to each channel, or to each listener.
+    fn templates(&self, is_unicast: bool) -> anyhow::Result<Vec<Template>> {
+        let bytes = self.ledger.message_bytes();
+        if !is_unicast {
+            let template =
+                |channel: &String| self.dialect.publish.template(Whom { channel, listener: "" }, bytes);
+            return Ok(self.channels.iter().map(template).collect());
+        }
+        let publish = self.dialect.listener.as_ref().and_then(|listener| listener.publish.as_ref());
+        let publish = publish
+            .with_context(|| format!("{} does not say how to publish to one listener", self.dialect.title))?;
+        let template = |number: usize| {
+            publish.template(Whom { channel: &self.channels[0], listener: &self.listener(number) }, bytes)
+        };
+        Ok((0..self.listeners).map(template).collect())
+    }
+
+    /// Opens all streams, at most `at_once` of them at a time; returns the seconds that took.
+    pub(crate) fn open(&mut self, at_once: usize, patience_s: f64) -> anyhow::Result<f64> {
+        self.reopen(0..self.crowd.len(), at_once, patience_s)
+    }
+
+    /// Opens some streams.
+    pub(crate) fn reopen(
+        &mut self,
+        numbers: std::ops::Range<usize>,
+        at_once: usize,
+        patience_s: f64,
+    ) -> anyhow::Result<f64> {
+        let start = self.clock.nanos();
+        let deadline = start + nanos(patience_s);
+        let (before, mut begun) = (self.crowd.open, 0);
+        while self.crowd.open - before < numbers.len() {
+            while begun < numbers.len() && begun - (self.crowd.open - before) < at_once {
+                self.connect(numbers.start + begun)?;
+                begun += 1;
+            }
+            self.turn(deadline)?;
+            if self.clock.nanos() > deadline {
+                bail!(
+                    "{} of {} streams are open after {patience_s} s",
+                    self.crowd.open - before,
+                    numbers.len()
+                );
+            }
+        }
+        Ok((self.clock.nanos() - start) as f64 / 1e9)
+    }
+
+    /// Opens all streams as usual, where that is not what is measured.
+    pub(crate) fn open_quietly(&mut self, settings: &Settings) -> anyhow::Result<f64> {
+        let seconds = self.open(OPENING_MAX, settings.patience_s)?;
+        self.run_for(nanos(settings.settle_s), |_, _| Ok(u64::MAX))?;
+        Ok(seconds)
+    }
+
+    /// Begins to connect one listener.
+    pub(crate) fn connect(&mut self, number: usize) -> anyhow::Result<()> {
+        self.crowd.connect(self.epoll.as_fd(), number, self.clock.nanos())
+    }
+
+    /// Publishes a message that is due at `due`.
+    pub(crate) fn publish(&mut self, to: u32, due: u64) -> anyhow::Result<()> {
+        let message = self.ledger.issue(to, due)?;
+        self.publishers.publish(self.epoll.as_fd(), &self.ledger, message)
+    }
+
+    /// Goes on for `nanos`; before every turn `act` does what is due and says when it wants the next turn at the latest.
+    pub(crate) fn run_for(
+        &mut self,
+        nanos: u64,
+        mut act: impl FnMut(&mut Self, u64) -> anyhow::Result<u64>,
+    ) -> anyhow::Result<()> {
+        let end = self.clock.nanos() + nanos;
+        loop {
+            let now = self.clock.nanos();
+            if now >= end {
+                return Ok(());
+            }
+            let next = act(self, now)?;
+            self.turn(next.min(end))?;
+        }
+    }
+
+    /// Goes on until `is_done`, or fails after `patience_s`.
+    pub(crate) fn run_until(
+        &mut self,
+        patience_s: f64,
+        is_done: impl Fn(&Self) -> bool,
+    ) -> anyhow::Result<()> {
+        let end = self.clock.nanos() + nanos(patience_s);
+        while !is_done(self) {
+            ensure!(self.clock.nanos() < end, "not done after {patience_s} s");
+            self.turn(end)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for everything that is under way, and a moment longer for what must not come; then says whether all is well.
+    pub(crate) fn settle(&mut self, settings: &Settings) -> anyhow::Result<()> {
+        let waited = self.run_until(settings.patience_s, |load| load.ledger.is_settled());
+        if waited.is_err() {
+            self.ledger.verdict()?;
+        }
+        waited.context("messages are still under way")?;
+        self.run_for(nanos(settings.settle_s), |_, _| Ok(u64::MAX))?;
+        self.ledger.verdict()
+    }
+
+    /// Handles the sockets that are ready, or become so before `until`.
+    fn turn(&mut self, until: u64) -> anyhow::Result<()> {
+        // The system waits for whole milliseconds; the last one is spent asking.
+        let milliseconds = until.saturating_sub(self.clock.nanos()).min(WAIT) / 1_000_000;
+        let wait = Timespec { tv_sec: 0, tv_nsec: (milliseconds * 1_000_000) as _ };
+        self.ready.clear();
+        let space = rustix::buffer::spare_capacity(&mut self.ready);
+        match epoll::wait(&self.epoll, space, Some(&wait)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error).context("cannot wait for many sockets"),
+        }
+        for place in 0..self.ready.len() {
+            let Event { flags, data } = self.ready[place];
+            let (token, now) = (data.u64(), self.clock.nanos());
+            let (epoll, buffer) = (self.epoll.as_fd(), self.buffer.as_mut_slice());
+            if token & MARK != 0 {
+                let publisher = (token & !MARK) as usize;
+                self.publishers.ready(epoll, publisher, buffer, &mut self.ledger, now)?;
+                continue;
+            }
+            let number = token as usize;
+            if flags.contains(EventFlags::OUT) {
+                let request = self.request(number);
+                self.crowd.ask(self.epoll.as_fd(), number, &request)?;
+            } else {
+                self.crowd.read(epoll, number, buffer, &mut self.ledger, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a listener sends to get its stream.
+    fn request(&self, number: usize) -> Vec<u8> {
+        let channel = self.channel_of(number);
+        let listener = self.listener(number);
+        let id = self.crowd.last_id(number);
+        let resume = self.dialect.resume.as_deref().filter(|_| !id.is_empty()).map(|name| (name, id));
+        self.subscription().bytes(Whom { channel, listener: &listener }, resume)
+    }
+
+    fn subscription(&self) -> &Request {
+        let named = self.dialect.listener.as_ref().filter(|_| self.is_named);
+        named.and_then(|named| named.subscribe.as_ref()).unwrap_or(&self.dialect.subscribe)
+    }
+
+    fn channel_of(&self, number: usize) -> &str {
+        let is_aside = number == self.listeners && self.channels.len() > 1;
+        &self.channels[usize::from(is_aside)]
+    }
+
+    fn listener(&self, number: usize) -> String {
+        self.ids.get(number).map_or_else(|| format!("l{number}"), |id| id.to_string())
+    }
+}

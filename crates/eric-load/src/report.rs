@@ -1,0 +1,110 @@
+//! What came of a run: one JSON object.
+
+use serde::Serialize;
+
+pub use crate::latency::Percentiles;
+
+/// The result of one scenario; what was not measured is left out.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The server's name.
+    pub server: String,
+    /// What was asked for.
+    pub settings: serde_json::Value,
+    /// Why the figures do not count: a fault of the server, or of the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// How streams were opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened: Option<Opened>,
+    /// The length of the measurement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// Messages that were published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages_per_s: Option<f64>,
+    /// Events that came to listeners.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deliveries_per_s: Option<f64>,
+    /// From when a message was due until a listener had it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Percentiles>,
+    /// From when a message was due until its publisher had the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Percentiles>,
+    /// The server's processor time during the measurement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processor: Option<ProcessorTime>,
+    /// The generator's share of its core during the measurement: near 1, it may be what was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generator_share: Option<f64>,
+    /// The server's memory, with all streams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryUse>,
+    /// Times a listener left and came back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub returns: Option<u64>,
+    /// Deliveries that listeners missed while they were away, where the server has no way to resume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missed: Option<u64>,
+    /// Events that the server sent by itself.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub control_events: u64,
+    /// Until everybody who came back had everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caught_up_s: Option<f64>,
+}
+
+/// How streams were opened.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Opened {
+    /// So many.
+    pub streams: usize,
+    /// Until all heads were there.
+    pub seconds: f64,
+    /// Streams a second.
+    pub per_s: f64,
+    /// From connecting to the head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<Percentiles>,
+}
+
+/// Processor time, in seconds.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct ProcessorTime {
+    /// In the server.
+    pub user_s: f64,
+    /// In the kernel, for it.
+    pub system_s: f64,
+    /// Both, for each second of the measurement.
+    pub share: f64,
+    /// Both, for a million deliveries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s_per_million_deliveries: Option<f64>,
+}
+
+/// Memory, in bytes.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct MemoryUse {
+    /// Before the streams were opened, what belongs to no file.
+    pub before: u64,
+    /// At the end.
+    pub after: u64,
+    /// Resident, at the end.
+    pub resident: u64,
+    /// What was added, for each stream.
+    pub per_stream: f64,
+    /// What the sockets of the whole machine took more of the kernel's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<i64>,
+    /// The same for each stuck stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel_per_stuck_stream: Option<f64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}

@@ -1,0 +1,142 @@
+//! What a server uses, with all the processes that it started: processor time, and memory of its own.
+
+use std::fs;
+
+use anyhow::{Context as _, ensure};
+use rustix::param::clock_ticks_per_second;
+
+/// Processor time up to a moment, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Processor {
+    pub(crate) user: f64,
+    pub(crate) system: f64,
+}
+
+/// Memory, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Memory {
+    pub(crate) resident: u64,
+    /// What is resident and belongs to no file.
+    pub(crate) anonymous: u64,
+}
+
+/// What `/proc/PID/stat` says.
+#[derive(Debug, PartialEq)]
+struct Stat {
+    parent: u32,
+    processor: Processor,
+}
+
+impl Processor {
+    pub(crate) fn sum(&self) -> f64 {
+        self.user + self.system
+    }
+}
+
+/// Processor time of some processes, and of those that they waited for.
+pub(crate) fn processor(family: &[u32]) -> anyhow::Result<Processor> {
+    let mut sum = Processor::default();
+    for &pid in family {
+        let stat = stat(pid)?;
+        sum.user += stat.processor.user;
+        sum.system += stat.processor.system;
+    }
+    Ok(sum)
+}
+
+/// Memory of some processes. It is counted page by page: the quick counters may lag by megabytes.
+pub(crate) fn memory(family: &[u32]) -> anyhow::Result<Memory> {
+    let mut sum = Memory::default();
+    for pid in family {
+        let path = format!("/proc/{pid}/smaps_rollup");
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        sum.resident += bytes(&text, "Rss:").with_context(|| format!("no Rss in {path}"))?;
+        sum.anonymous += bytes(&text, "Anonymous:").with_context(|| format!("no Anonymous in {path}"))?;
+    }
+    Ok(sum)
+}
+
+/// Memory of all TCP sockets of the machine, the kernel's, in bytes.
+pub(crate) fn socket_memory() -> anyhow::Result<u64> {
+    let text = fs::read_to_string("/proc/net/sockstat").context("cannot read /proc/net/sockstat")?;
+    let pages = text.lines().find(|line| line.starts_with("TCP:")).and_then(|line| {
+        let mut words = line.split_whitespace().skip_while(|word| *word != "mem");
+        words.nth(1)?.parse::<u64>().ok()
+    });
+    Ok(pages.context("no TCP mem in /proc/net/sockstat")? * rustix::param::page_size() as u64)
+}
+
+/// A process and its descendants.
+pub(crate) fn family(pid: u32) -> anyhow::Result<Vec<u32>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc").context("cannot list processes")? {
+        let name = entry.context("cannot list processes")?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        // One that ended meanwhile has no parent to tell.
+        if let Ok(stat) = stat(pid) {
+            parents.push((pid, stat.parent));
+        }
+    }
+    ensure!(parents.iter().any(|(known, _)| *known == pid), "there is no process {pid}");
+    let mut family = vec![pid];
+    let mut next = 0;
+    while let Some(&parent) = family.get(next) {
+        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| pid));
+        next += 1;
+    }
+    Ok(family)
+}
+
+fn stat(pid: u32) -> anyhow::Result<Stat> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    parse(&text).with_context(|| format!("cannot understand {path}"))
+}
+
+/// The name, in brackets, may have blanks and brackets in it; after it come state, parent and, from the twelfth on,
+/// user and system time, own and of children that were waited for.
+fn parse(text: &str) -> Option<Stat> {
+    let (_, fields) = text.rsplit_once(')')?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let seconds = |field: usize| {
+        let ticks: f64 = fields.get(field)?.parse().ok()?;
+        Some(ticks / clock_ticks_per_second() as f64)
+    };
+    let parent = fields.get(1)?.parse().ok()?;
+    let processor = Processor { user: seconds(11)? + seconds(13)?, system: seconds(12)? + seconds(14)? };
+    Some(Stat { parent, processor })
+}
+
+/// A number of kilobytes after `name`, in bytes.
+fn bytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_and_blanks_does_not_confuse() {
+        let text = "7 (a) b (c) S 3 7 7 0 -1 0 0 0 0 0 100 200 300 400 20 0 1 0 5";
+        let stat = parse(text).unwrap();
+        let tick = 1.0 / clock_ticks_per_second() as f64;
+        assert_eq!(stat.parent, 3);
+        assert!((stat.processor.user - 400.0 * tick).abs() < 1e-9, "{stat:?}");
+        assert!((stat.processor.system - 600.0 * tick).abs() < 1e-9, "{stat:?}");
+    }
+
+    #[test]
+    fn descendants_are_counted_with_a_process() {
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let own = family(std::process::id()).unwrap();
+        assert!(own.contains(&child.id()), "{own:?}");
+        assert!(memory(&own).unwrap().anonymous > 0);
+        assert!(family(u32::MAX).is_err());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
