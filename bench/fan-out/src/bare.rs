@@ -1,8 +1,8 @@
 //! What bounds everybody: a server that does nothing but what the kernel asks of it, on one thread.
 //!
-//! Any `GET` subscribes, any `POST` publishes its body to all who did; below `/l/NAME` both are about one subscriber. Events
-//! look like ours, byte for byte. Nothing is kept for those who are away. With `join`, everything that was published in one
-//! turn goes to a subscriber in one `send`.
+//! `GET` subscribes to a path, `POST` publishes its body to all who did; below `/l/` a path has one subscriber. Events look
+//! like ours, byte for byte. Nothing is kept for those who are away. With `join`, everything that was published on a path
+//! in one turn goes to a subscriber in one `send`.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -37,29 +37,45 @@ struct Bare {
     epoll: OwnedFd,
     sessions: Slab<Session>,
     names: HashMap<String, usize>,
+    paths: HashMap<String, u32>,
+    channels: Vec<Channel>,
     does_join: bool,
     count: u64,
-    /// What is published to all and some subscriber has not been sent, from `log_start` on.
-    log: Vec<u8>,
-    log_start: u64,
     event: Vec<u8>,
 }
 
+/// What was published on a path and some subscriber has not been sent.
+#[derive(Default)]
+struct Channel {
+    log: Vec<u8>,
+    /// How much was published before.
+    start: u64,
+}
+
+/// A few bytes while nothing is pending.
 struct Session {
     socket: OwnedFd,
+    waits: bool,
+    role: Role,
+    rest: Option<Box<Rest>>,
+}
+
+#[derive(Default)]
+struct Rest {
     /// What was read of a request.
     request: Vec<u8>,
-    role: Role,
     /// What did not fit in the socket, where messages are not joined or are for one.
     pending: Vec<u8>,
-    waits: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Role {
     Client,
-    /// Hears everything; was sent the log up to here.
-    Subscriber(u64),
+    /// Hears a channel; was sent its log up to here.
+    Subscriber {
+        channel: u32,
+        at: u64,
+    },
     /// Hears only what is for it.
     Named,
 }
@@ -75,10 +91,10 @@ pub(crate) fn run(port: &str, does_join: bool) -> anyhow::Result<()> {
         epoll,
         sessions: Slab::new(),
         names: HashMap::new(),
+        paths: HashMap::new(),
+        channels: Vec::new(),
         does_join,
         count: 0,
-        log: Vec::new(),
-        log_start: 0,
         event: Vec::new(),
     };
     let mut ready = Vec::<Event>::with_capacity(READY_MAX);
@@ -128,13 +144,7 @@ impl Bare {
             socket.set_nodelay(true)?;
             let place = self.sessions.vacant_entry();
             epoll::add(&self.epoll, &socket, EventData::new_u64(place.key() as u64), EventFlags::IN)?;
-            place.insert(Session {
-                socket: socket.into(),
-                request: Vec::new(),
-                role: Role::Client,
-                pending: Vec::new(),
-                waits: false,
-            });
+            place.insert(Session { socket: socket.into(), waits: false, role: Role::Client, rest: None });
         }
     }
 
@@ -143,8 +153,7 @@ impl Bare {
         match rustix::io::read(&here.socket, &mut *buffer) {
             Ok(0) => self.drop(session),
             Ok(read) => {
-                here.request.extend_from_slice(&buffer[..read]);
-                self.answer(session)?;
+                self.take(session, &buffer[..read])?;
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => self.drop(session),
@@ -157,30 +166,37 @@ impl Bare {
         self.names.retain(|_, named| *named != session);
     }
 
-    /// Does what the requests say that a session has sent.
-    fn answer(&mut self, session: usize) -> anyhow::Result<()> {
-        let bytes = std::mem::take(&mut self.sessions[session].request);
-        let mut rest = bytes.as_slice();
-        while let Some(request) = request::parse(rest) {
+    /// Does what the requests say whose end is in `bytes`.
+    fn take(&mut self, session: usize, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut request = match &mut self.sessions[session].rest {
+            Some(rest) => std::mem::take(&mut rest.request),
+            None => Vec::new(),
+        };
+        request.extend_from_slice(bytes);
+        let mut left = request.as_slice();
+        while let Some(request) = request::parse(left) {
             let name = request.path.strip_prefix("/l/");
-            match request.is_get {
-                true => self.subscribe(session, name)?,
-                false => {
-                    self.publish(name, request.body)?;
-                    self.send(session, CREATED)?;
-                }
+            if request.is_get {
+                self.subscribe(session, request.path, name)?;
+            } else {
+                self.publish(request.path, name, request.body)?;
+                self.send(session, CREATED)?;
             }
-            rest = &rest[request.length..];
+            left = &left[request.length..];
         }
-        if let Some(here) = self.sessions.get_mut(session) {
-            here.request = rest.to_vec();
+        if let Some(here) = self.sessions.get_mut(session).filter(|_| !left.is_empty()) {
+            here.keep(|rest| rest.request.extend_from_slice(left));
         }
         Ok(())
     }
 
-    fn subscribe(&mut self, session: usize, name: Option<&str>) -> anyhow::Result<()> {
+    fn subscribe(&mut self, session: usize, path: &str, name: Option<&str>) -> anyhow::Result<()> {
         self.sessions[session].role = match name {
-            None => Role::Subscriber(self.log_start + self.log.len() as u64),
+            None => {
+                let channel = self.channel(path);
+                let Channel { log, start } = &self.channels[channel as usize];
+                Role::Subscriber { channel, at: start + log.len() as u64 }
+            }
             Some(name) => {
                 self.names.insert(name.to_owned(), session);
                 Role::Named
@@ -189,20 +205,31 @@ impl Bare {
         self.send(session, HEAD)
     }
 
-    fn publish(&mut self, name: Option<&str>, data: &[u8]) -> anyhow::Result<()> {
+    fn channel(&mut self, path: &str) -> u32 {
+        if let Some(&channel) = self.paths.get(path) {
+            return channel;
+        }
+        let channel = self.channels.len() as u32;
+        self.channels.push(Channel::default());
+        self.paths.insert(path.to_owned(), channel);
+        channel
+    }
+
+    fn publish(&mut self, path: &str, name: Option<&str>, data: &[u8]) -> anyhow::Result<()> {
         let mut event = std::mem::take(&mut self.event);
         event.clear();
         self.count += 1;
         write_event(&mut event, self.count, data);
-        match name {
-            Some(name) => {
-                if let Some(&session) = self.names.get(name) {
-                    self.send(session, &event)?;
-                }
+        if let Some(name) = name {
+            if let Some(&session) = self.names.get(name) {
+                self.send(session, &event)?;
             }
-            None if self.does_join => self.log.extend_from_slice(&event),
-            None => {
-                for session in self.subscribers() {
+        } else {
+            let channel = self.channel(path);
+            if self.does_join {
+                self.channels[channel as usize].log.extend_from_slice(&event);
+            } else {
+                for session in self.subscribers(channel) {
                     self.send(session, &event)?;
                 }
             }
@@ -211,19 +238,20 @@ impl Bare {
         Ok(())
     }
 
-    fn subscribers(&self) -> Vec<usize> {
-        let all = self.sessions.iter().filter(|(_, session)| matches!(session.role, Role::Subscriber(_)));
-        all.map(|(key, _)| key).collect()
+    fn subscribers(&self, of: u32) -> Vec<usize> {
+        let hears = |role| matches!(role, Role::Subscriber { channel, .. } if channel == of);
+        self.sessions.iter().filter(|(_, session)| hears(session.role)).map(|(key, _)| key).collect()
     }
 
     /// Sends what fits, and keeps the rest until there is room.
     fn send(&mut self, session: usize, bytes: &[u8]) -> anyhow::Result<()> {
         let here = &mut self.sessions[session];
-        let sent = if here.pending.is_empty() { here.try_send(bytes) } else { Some(0) };
+        let pending = here.pending().len();
+        let sent = if pending == 0 { here.try_send(bytes) } else { Some(0) };
         match sent {
             Some(sent) if sent == bytes.len() => Ok(()),
-            Some(sent) if here.pending.len() < BEHIND_BYTES_MAX => {
-                here.pending.extend_from_slice(&bytes[sent..]);
+            Some(sent) if pending < BEHIND_BYTES_MAX => {
+                here.keep(|rest| rest.pending.extend_from_slice(&bytes[sent..]));
                 here.wait(&self.epoll, session, true)
             }
             _ => {
@@ -236,12 +264,12 @@ impl Bare {
     /// There is room again in a socket.
     fn flush(&mut self, session: usize) -> anyhow::Result<()> {
         let Some(here) = self.sessions.get_mut(session) else { return Ok(()) };
-        let Some(sent) = here.try_send(&here.pending) else {
+        let Some(sent) = here.try_send(here.pending()) else {
             self.drop(session);
             return Ok(());
         };
-        here.pending.drain(..sent);
-        if here.pending.is_empty() {
+        here.keep(|rest| drop(rest.pending.drain(..sent)));
+        if here.pending().is_empty() {
             here.wait(&self.epoll, session, false)?;
         }
         Ok(())
@@ -249,37 +277,63 @@ impl Bare {
 
     /// Sends every subscriber what it has not, and forgets what all have.
     fn flush_all(&mut self) -> anyhow::Result<()> {
-        if self.log.is_empty() {
+        if self.channels.iter().all(|channel| channel.log.is_empty()) {
             return Ok(());
         }
-        let end = self.log_start + self.log.len() as u64;
-        let (mut first, mut gone) = (end, Vec::new());
+        let mut firsts: Vec<u64> = self.channels.iter().map(Channel::end).collect();
+        let mut gone = Vec::new();
         for (key, session) in &mut self.sessions {
-            let Role::Subscriber(at) = session.role else { continue };
-            if at < end && !session.waits {
-                let bytes = &self.log[(at - self.log_start) as usize..];
+            let Role::Subscriber { channel, mut at } = session.role else { continue };
+            let (log, first) = (&self.channels[channel as usize], &mut firsts[channel as usize]);
+            if at < log.end() && !session.waits {
+                let bytes = &log.log[(at - log.start) as usize..];
                 let Some(sent) = session.try_send(bytes) else {
                     gone.push(key);
                     continue;
                 };
-                session.role = Role::Subscriber(at + sent as u64);
+                at += sent as u64;
+                session.role = Role::Subscriber { channel, at };
                 if sent < bytes.len() {
                     session.wait(&self.epoll, key, true)?;
                 }
             }
-            let Role::Subscriber(at) = session.role else { continue };
-            if (end - at) as usize > BEHIND_BYTES_MAX { gone.push(key) } else { first = first.min(at) }
+            if (log.end() - at) as usize > BEHIND_BYTES_MAX {
+                gone.push(key);
+            } else {
+                *first = at.min(*first);
+            }
         }
         for key in gone {
             self.drop(key);
         }
-        self.log.drain(..(first - self.log_start) as usize);
-        self.log_start = first;
+        for (channel, first) in self.channels.iter_mut().zip(firsts) {
+            channel.log.drain(..(first - channel.start) as usize);
+            channel.start = first;
+        }
         Ok(())
     }
 }
 
+impl Channel {
+    fn end(&self) -> u64 {
+        self.start + self.log.len() as u64
+    }
+}
+
 impl Session {
+    fn pending(&self) -> &[u8] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.pending)
+    }
+
+    /// Changes what is kept, and keeps nothing where nothing is left.
+    fn keep(&mut self, change: impl FnOnce(&mut Rest)) {
+        let mut rest = self.rest.take().unwrap_or_default();
+        change(&mut rest);
+        if !rest.request.is_empty() || !rest.pending.is_empty() {
+            self.rest = Some(rest);
+        }
+    }
+
     /// Sends what fits; none if the socket is broken.
     fn try_send(&self, bytes: &[u8]) -> Option<usize> {
         match rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL) {

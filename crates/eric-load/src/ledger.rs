@@ -91,7 +91,6 @@ impl Ledger {
         ensure!(self.sent.len() < MESSAGES_MAX, "one run has {MESSAGES_MAX} messages at most");
         let number = self.sent.len() as u32;
         let log = self.log_of(to);
-        self.logs[log].count.sent += 1;
         let left = match self.logs[log].audience {
             Audience::All(listeners) => listeners,
             Audience::One => {
@@ -101,6 +100,7 @@ impl Ledger {
                 1
             }
         };
+        self.logs[log].count.sent += 1;
         self.sent.push(Sent { due, to, place: NONE, left, is_answered: false });
         Ok(number)
     }
