@@ -1,6 +1,7 @@
 //! How a server is spoken to: what a peer's `dialect.json` says.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
@@ -19,12 +20,15 @@ pub struct Dialect {
     /// What is done once for each channel.
     #[serde(default)]
     pub prepare: Vec<Request>,
-    /// Opens a stream of what everybody on the channel hears.
-    pub subscribe: Request,
+    /// Opens a stream of what everybody on the channel hears; absent where only named listeners can.
+    pub subscribe: Option<Request>,
     /// Publishes to everybody on the channel.
     pub publish: Request,
     /// How a message looks as an event's data.
     pub data: String,
+    /// Names of events that the server sends by itself, besides those that begin with `eric.`.
+    #[serde(default)]
+    pub control_events: Vec<String>,
     /// The header that carries the last event's id when a stream comes back.
     pub resume: Option<String>,
     /// Listeners that have a name, and messages of their own.
@@ -57,6 +61,9 @@ pub struct Request {
     pub method: String,
     /// The path, with its query.
     pub path: String,
+    /// How far the port is from that of the server.
+    #[serde(default)]
+    pub port_offset: u16,
     /// Headers besides `Host` and `Content-Length`.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
@@ -104,6 +111,11 @@ impl Dialect {
 }
 
 impl Request {
+    /// Where it goes.
+    pub(crate) fn address(&self, server: SocketAddr) -> SocketAddr {
+        SocketAddr::new(server.ip(), server.port().saturating_add(self.port_offset))
+    }
+
     fn has_message(&self) -> anyhow::Result<()> {
         let count = self.body.as_deref().unwrap_or_default().matches(MESSAGE).count();
         ensure!(count == 1, "the body for {} does not have {MESSAGE} once", self.path);
@@ -164,6 +176,7 @@ mod tests {
         Request {
             method: method.into(),
             path: "/{channel}/{listener}".into(),
+            port_offset: 0,
             headers: BTreeMap::from([("Accept".into(), "*/*".into())]),
             body: body.map(str::to_owned),
         }

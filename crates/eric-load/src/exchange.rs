@@ -46,8 +46,8 @@ impl Exchange {
             for (request, connection) in group.iter().zip(&mut self.connections) {
                 connection.write_all(request).context("a request could not be sent")?;
             }
-            for place in 0..group.len() {
-                each(&self.answer(place, &group[place])?)?;
+            for (place, request) in group.iter().enumerate() {
+                each(&self.answer(place, request)?)?;
             }
         }
     }

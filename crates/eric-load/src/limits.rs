@@ -26,3 +26,6 @@ pub(crate) const RECENT_MAX: usize = 1024;
 
 /// Descriptors for everything but streams and publishers.
 pub(crate) const DESCRIPTORS_OWN: usize = 64;
+
+/// Descriptors of a process that has no other limit.
+pub(crate) const DESCRIPTORS_MAX: u64 = 1 << 30;

@@ -47,6 +47,8 @@ pub(crate) struct Load<'a> {
     pub(crate) crowd: Crowd,
     pub(crate) ledger: Ledger,
     dialect: &'a Dialect,
+    /// How streams are opened.
+    subscription: &'a Request,
     channels: Vec<String>,
     /// Listeners on the first channel.
     pub(crate) listeners: usize,
@@ -71,7 +73,7 @@ impl<'a> Load<'a> {
         let streams = cast.listeners + usize::from(cast.has_aside) + cast.stuck;
         make_room(streams + cast.publishers)?;
         let run = fastrand::u32(..);
-        let mut ledger = Ledger::new(Texts::new(run, settings.payload_bytes)?, dialect.data_around());
+        let mut ledger = Ledger::new(Texts::new(run, settings.payload_bytes)?, dialect);
         let audience = if cast.is_unicast { Audience::One } else { Audience::All(cast.listeners as u32) };
         ledger.open(audience, cast.listeners)?;
         let mut channels = vec![format!("load-{run:08x}")];
@@ -87,13 +89,18 @@ impl<'a> Load<'a> {
             "{} has no listeners with messages of their own",
             dialect.title
         );
+        let subscription = named.and_then(|named| named.subscribe.as_ref()).filter(|_| is_named);
+        let subscription = subscription.or(dialect.subscribe.as_ref());
+        let subscription =
+            subscription.with_context(|| format!("{} has no streams of that kind", dialect.title))?;
         let epoll = epoll::create(CreateFlags::CLOEXEC).context("cannot wait for many sockets")?;
         let mut load = Self {
             clock: Clock::start(),
-            crowd: Crowd::new(server, streams)?,
+            crowd: Crowd::new(subscription.address(server), streams)?,
             publishers: Publishers::open(server, epoll.as_fd(), 0, Vec::new())?,
             ledger,
             dialect,
+            subscription,
             channels,
             listeners: cast.listeners,
             is_named,
@@ -104,31 +111,32 @@ impl<'a> Load<'a> {
         };
         load.crowd.keeps_ids = cast.resumes;
         load.crowd.stuck_from = streams - cast.stuck;
-        load.register(&mut Exchange::new(server), cast)?;
-        let templates = load.templates(cast.is_unicast)?;
-        load.publishers = Publishers::open(server, load.epoll.as_fd(), cast.publishers, templates)?;
+        load.register(server, cast)?;
+        let publish = load.publication(cast.is_unicast)?;
+        let templates = load.templates(publish, cast.is_unicast);
+        let to = publish.address(server);
+        load.publishers = Publishers::open(to, load.epoll.as_fd(), cast.publishers, templates)?;
         Ok(load)
     }
 
     /// Makes channels and listeners known to the server.
-    fn register(&mut self, exchange: &mut Exchange, cast: Cast) -> anyhow::Result<()> {
-        for channel in &self.channels {
-            let whom = Whom { channel, listener: "" };
-            let mut requests = self.dialect.prepare.iter().map(|request| request.bytes(whom, None));
-            exchange.all(&mut requests, |_| Ok(()))?;
+    fn register(&mut self, server: SocketAddr, cast: Cast) -> anyhow::Result<()> {
+        for request in &self.dialect.prepare {
+            let whom = |channel| Whom { channel, listener: "" };
+            let mut requests = self.channels.iter().map(|channel| request.bytes(whom(channel), None));
+            Exchange::new(request.address(server)).all(&mut requests, |_| Ok(()))?;
         }
         let named = self.dialect.listener.as_ref().filter(|_| self.is_named);
         let Some(named) = named else { return Ok(()) };
-        let streams = self.crowd.len();
-        let last = named.prepare.len();
+        let listeners = self.crowd.len() + cast.absent;
         let mut ids = Vec::new();
         for (step, request) in named.prepare.iter().enumerate() {
-            let mut requests = (0..streams + cast.absent).map(|number| {
+            let mut requests = (0..listeners).map(|number| {
                 let channel = self.channel_of(number);
                 request.bytes(Whom { channel, listener: &self.listener(number) }, None)
             });
-            let field = named.capture.as_deref().filter(|_| step + 1 == last);
-            exchange.all(&mut requests, |body| {
+            let field = named.capture.as_deref().filter(|_| step + 1 == named.prepare.len());
+            Exchange::new(request.address(server)).all(&mut requests, |body| {
                 let Some(field) = field else { return Ok(()) };
                 let body: serde_json::Value = serde_json::from_slice(body).context("an answer is no JSON")?;
                 let id = body[field].as_str().with_context(|| format!("no text `{field}` in {body}"))?;
@@ -140,21 +148,29 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
+    /// What publishes.
+    fn publication(&self, is_unicast: bool) -> anyhow::Result<&'a Request> {
+        let listener = self.dialect.listener.as_ref().filter(|_| is_unicast);
+        match listener {
+            None => Ok(&self.dialect.publish),
+            Some(listener) => listener.publish.as_ref().with_context(|| {
+                format!("{} does not say how to publish to one listener", self.dialect.title)
+            }),
+        }
+    }
+
     /// What publishes to each channel, or to each listener.
-    fn templates(&self, is_unicast: bool) -> anyhow::Result<Vec<Template>> {
+    fn templates(&self, publish: &Request, is_unicast: bool) -> Vec<Template> {
         let bytes = self.ledger.message_bytes();
         if !is_unicast {
-            let template =
-                |channel: &String| self.dialect.publish.template(Whom { channel, listener: "" }, bytes);
-            return Ok(self.channels.iter().map(template).collect());
+            let whom = |channel| Whom { channel, listener: "" };
+            return self.channels.iter().map(|channel| publish.template(whom(channel), bytes)).collect();
         }
-        let publish = self.dialect.listener.as_ref().and_then(|listener| listener.publish.as_ref());
-        let publish = publish
-            .with_context(|| format!("{} does not say how to publish to one listener", self.dialect.title))?;
         let template = |number: usize| {
-            publish.template(Whom { channel: &self.channels[0], listener: &self.listener(number) }, bytes)
+            let listener = &self.listener(number);
+            publish.template(Whom { channel: &self.channels[0], listener }, bytes)
         };
-        Ok((0..self.listeners).map(template).collect())
+        (0..self.listeners).map(template).collect()
     }
 
     /// Opens all streams, at most `at_once` of them at a time; returns the seconds that took.
@@ -286,12 +302,7 @@ impl<'a> Load<'a> {
         let listener = self.listener(number);
         let id = self.crowd.last_id(number);
         let resume = self.dialect.resume.as_deref().filter(|_| !id.is_empty()).map(|name| (name, id));
-        self.subscription().bytes(Whom { channel, listener: &listener }, resume)
-    }
-
-    fn subscription(&self) -> &Request {
-        let named = self.dialect.listener.as_ref().filter(|_| self.is_named);
-        named.and_then(|named| named.subscribe.as_ref()).unwrap_or(&self.dialect.subscribe)
+        self.subscription.bytes(Whom { channel, listener: &listener }, resume)
     }
 
     fn channel_of(&self, number: usize) -> &str {

@@ -8,13 +8,13 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::limits::{DESCRIPTORS_OWN, PORTS_PER_ADDRESS};
+use crate::limits::{DESCRIPTORS_MAX, DESCRIPTORS_OWN, PORTS_PER_ADDRESS};
 
 /// Makes room for `wished` sockets.
 pub(crate) fn make_room(wished: usize) -> anyhow::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     let needed = (wished + DESCRIPTORS_OWN) as u64;
-    let hard = limit.maximum.unwrap_or(u64::MAX);
+    let hard = limit.maximum.unwrap_or(DESCRIPTORS_MAX);
     ensure!(
         needed <= hard,
         "{wished} sockets and {DESCRIPTORS_OWN} descriptors do not fit in the limit of {hard} (ulimit -Hn)"

@@ -1,7 +1,8 @@
 //! One stream: the head, the chunks, and the events in them, as bytes arrive in any pieces.
 //!
 //! What is complete is handed out where it lies in the buffer of all streams; only what is cut is copied. An event counts
-//! when its blank line was read, as for browsers: what was cut before is not there, and comes again after the last id.
+//! when its blank line was read, as for browsers: what was cut before is not there, and comes again after the last id. Some
+//! servers put several messages into one event, a line of data each; they are handed out one by one.
 
 use anyhow::ensure;
 use memchr::memchr;
@@ -14,9 +15,7 @@ use crate::limits::CARRY_BYTES_MAX;
 pub(crate) struct Event<'a> {
     pub(crate) id: Option<&'a [u8]>,
     pub(crate) name: &'a [u8],
-    pub(crate) data: Option<&'a [u8]>,
-    /// Whether there was more than one line of data; this is the last.
-    pub(crate) has_more_data: bool,
+    pub(crate) data: &'a [u8],
 }
 
 /// How far a stream was read.
@@ -119,24 +118,24 @@ fn is_aside(line: &[u8]) -> bool {
 #[inline]
 fn events(bytes: &[u8], each: &mut impl FnMut(Event<'_>) -> anyhow::Result<()>) -> anyhow::Result<usize> {
     let (mut start, mut at) = (0, 0);
-    let mut event = Event::default();
-    let mut has_begun = false;
+    let (mut event, mut data_lines, mut has_begun) = (Event::default(), 0, false);
     while let Some(length) = memchr(b'\n', &bytes[at..]) {
         let line = &bytes[at..at + length];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         at += length + 1;
         if line.is_empty() {
-            let event = std::mem::take(&mut event);
-            if event.data.is_some() {
-                each(event)?;
+            match data_lines {
+                0 => {}
+                1 => each(event)?,
+                _ => one_by_one(&bytes[start..at], event, each)?,
             }
-            (start, has_begun) = (at, false);
+            (event, data_lines, has_begun, start) = (Event::default(), 0, false, at);
         } else if !is_aside(line) {
             has_begun = true;
             match line[0] {
                 b'd' if line.starts_with(b"data:") => {
-                    event.has_more_data = event.data.is_some();
-                    event.data = Some(value(&line[5..]));
+                    data_lines += 1;
+                    event.data = value(&line[5..]);
                 }
                 b'i' if line.starts_with(b"id:") => event.id = Some(value(&line[3..])),
                 b'e' if line.starts_with(b"event:") => event.name = value(&line[6..]),
@@ -147,6 +146,23 @@ fn events(bytes: &[u8], each: &mut impl FnMut(Event<'_>) -> anyhow::Result<()>) 
         }
     }
     Ok(start)
+}
+
+/// Hands out every line of data that has something on it.
+#[cold]
+fn one_by_one(
+    block: &[u8],
+    event: Event<'_>,
+    each: &mut impl FnMut(Event<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let lines = block.split(|&byte| byte == b'\n').filter_map(|line| line.strip_prefix(b"data:"));
+    for line in lines {
+        let data = value(line.strip_suffix(b"\r").unwrap_or(line));
+        if !data.is_empty() {
+            each(Event { data, ..event })?;
+        }
+    }
+    Ok(())
 }
 
 /// What follows a field's colon, without a single space.
@@ -168,9 +184,7 @@ mod tests {
         for piece in pieces {
             stream
                 .take(piece, &mut |event| {
-                    assert!(!event.has_more_data);
-                    let data = event.data.unwrap();
-                    events.push([text(event.id.unwrap_or_default()), text(event.name), text(data)]);
+                    events.push([text(event.id.unwrap_or_default()), text(event.name), text(event.data)]);
                     Ok(())
                 })
                 .unwrap();
@@ -255,14 +269,11 @@ mod tests {
     }
 
     #[test]
-    fn a_second_line_of_data_is_told() {
-        let mut told = false;
-        let bytes = format!("{HEAD}\r\ndata: a\ndata: b\n\n");
-        let mut each = |event: Event<'_>| {
-            told = event.has_more_data;
-            Ok(())
-        };
-        Stream::default().take(bytes.as_bytes(), &mut each).unwrap();
-        assert!(told);
+    fn several_lines_of_data_are_as_many_messages() {
+        let bytes = format!("{HEAD}\r\nid: 1\r\ndata: a\r\ndata: b\r\ndata:\r\n\r\ndata: c\n\n");
+        let events = read(&mut Stream::default(), &[bytes.as_bytes()]);
+        let data: Vec<&str> = events.iter().map(|event| event[2].as_str()).collect();
+        assert_eq!(data, ["a", "b", "c"]);
+        assert_eq!(events[1][0], "1");
     }
 }

@@ -107,7 +107,7 @@ fn nothing_is_unbounded() {
 
 #[test]
 fn nobody_imports_what_it_must_not() {
-    let forbidden: [(&str, &[&str]); 6] = [
+    let forbidden: [(&str, &[&str]); 7] = [
         (
             "eric-sse/",
             &[
@@ -121,6 +121,7 @@ fn nobody_imports_what_it_must_not() {
                 "eric_protocol",
             ],
         ),
+        ("eric-load/", &["tokio", "hyper", "std::thread", "eric_sse", "eric_server", "eric_client"]),
         ("eric-protocol/", &["std::fs", "std::net", "tokio", "hyper", "axum", "eric_server"]),
         ("eric-client/", &["std::fs", "eric_server", "eric_sse::engine", "tokio::spawn"]),
         (
