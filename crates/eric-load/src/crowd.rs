@@ -139,3 +139,13 @@ impl Crowd {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_takes_less_than_a_hundred_bytes() {
+        assert!(size_of::<Reader>() < 100, "{}", size_of::<Reader>());
+    }
+}
