@@ -20,3 +20,22 @@ pub(crate) fn run(scenario: &str, words: &[&str]) -> anyhow::Result<bool> {
     println!("{}", serde_json::to_string(&report)?);
     Ok(report.failure.is_none())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_peer_has_a_dialect_that_can_be_spoken() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
+        let folders = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let peers: Vec<_> = folders.filter(|path| path.join("start").exists()).collect();
+        assert!(peers.len() >= 4, "{peers:?}");
+        for peer in peers {
+            let json = fs::read_to_string(peer.join("dialect.json")).unwrap();
+            let dialect = Dialect::parse(&json);
+            assert!(dialect.is_ok(), "{}: {dialect:?}", peer.display());
+            assert!(peer.join("install").exists(), "{}", peer.display());
+        }
+    }
+}
