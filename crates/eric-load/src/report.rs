@@ -40,6 +40,9 @@ pub struct Report {
     /// The generator's share of its core during the measurement: near 1, it may be what was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generator_share: Option<f64>,
+    /// What everybody else used of the machine meanwhile, in cores: where it is much, the figures are low.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub others_share: Option<f64>,
     /// The server's memory, with all streams.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryUse>,

@@ -56,6 +56,20 @@ pub(crate) fn memory(family: &[u32]) -> anyhow::Result<Memory> {
     Ok(sum)
 }
 
+/// Processor time of the whole machine, by whomever, in seconds.
+pub(crate) fn machine() -> anyhow::Result<f64> {
+    let text = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+    busy(&text).context("no processor time in /proc/stat")
+}
+
+/// The first line's user, nice, system, (idle, waiting for disks,) interrupts, their second halves, stolen.
+fn busy(text: &str) -> Option<f64> {
+    let fields = text.lines().next()?.strip_prefix("cpu ")?;
+    let fields: Vec<f64> = fields.split_whitespace().flat_map(str::parse).collect();
+    let ticks = [0, 1, 2, 5, 6, 7].iter().map(|&field| fields.get(field)).sum::<Option<f64>>();
+    Some(ticks? / clock_ticks_per_second() as f64)
+}
+
 /// Memory of all TCP sockets of the machine, the kernel's, in bytes.
 pub(crate) fn socket_memory() -> anyhow::Result<u64> {
     let text = fs::read_to_string("/proc/net/sockstat").context("cannot read /proc/net/sockstat")?;
@@ -126,6 +140,14 @@ mod tests {
         assert_eq!(stat.parent, 3);
         assert!((stat.processor.user - 400.0 * tick).abs() < 1e-9, "{stat:?}");
         assert!((stat.processor.system - 600.0 * tick).abs() < 1e-9, "{stat:?}");
+    }
+
+    #[test]
+    fn a_machine_is_busy_with_everything_but_waiting() {
+        let tick = 1.0 / clock_ticks_per_second() as f64;
+        let told = busy("cpu  1 2 4 1000 2000 8 16 32 0 0\ncpu0 1 2 4").unwrap();
+        assert!((told - 63.0 * tick).abs() < 1e-9, "{told}");
+        assert!(machine().unwrap() > 0.0);
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub(super) struct Moment {
     at: u64,
     server: Option<Processor>,
     own: Processor,
+    machine: f64,
     sent: u64,
     delivered: u64,
 }
@@ -124,6 +125,7 @@ impl Moment {
             at: load.clock.nanos(),
             server: if family.is_empty() { None } else { Some(usage::processor(family)?) },
             own: usage::processor(&[std::process::id()])?,
+            machine: usage::machine()?,
             sent: logs.iter().map(|log| log.count.sent).sum(),
             delivered: logs.iter().map(|log| log.count.delivered).sum(),
         })
@@ -135,16 +137,17 @@ impl Moment {
         report.seconds = Some(length);
         report.messages_per_s = Some((self.sent - start.sent) as f64 / length);
         report.deliveries_per_s = Some(delivered / length);
-        report.generator_share = Some((self.own.sum() - start.own.sum()) / length);
-        report.processor = self.server.zip(start.server).map(|(end, start)| {
-            let (user_s, system_s) = (end.user - start.user, end.system - start.system);
-            let sum = user_s + system_s;
-            ProcessorTime {
-                user_s,
-                system_s,
-                share: sum / length,
-                s_per_million_deliveries: (delivered > 0.0).then(|| sum / delivered * 1e6),
-            }
+        let own = self.own.sum() - start.own.sum();
+        report.generator_share = Some(own / length);
+        let Some((server, before)) = self.server.zip(start.server) else { return };
+        let (user_s, system_s) = (server.user - before.user, server.system - before.system);
+        let used = user_s + system_s;
+        report.others_share = Some((self.machine - start.machine - own - used).max(0.0) / length);
+        report.processor = Some(ProcessorTime {
+            user_s,
+            system_s,
+            share: used / length,
+            s_per_million_deliveries: (delivered > 0.0).then(|| used / delivered * 1e6),
         });
     }
 }
