@@ -9,6 +9,9 @@ use serde::Deserialize;
 /// Where a message goes in a request or in an event's data.
 const MESSAGE: &str = "{message}";
 
+/// The header that says whom a request is for.
+const HOST: &str = "Host";
+
 /// A server's dialect. In paths, headers and bodies `{channel}`, `{listener}` and `{message}` are replaced.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +23,9 @@ pub struct Dialect {
     /// What is done once for each channel.
     #[serde(default)]
     pub prepare: Vec<Request>,
+    /// What is done at the end for each channel, so that nothing stays.
+    #[serde(default)]
+    pub clean_up: Vec<Request>,
     /// Opens a stream of what everybody on the channel hears; absent where only named listeners can.
     pub subscribe: Option<Request>,
     /// Publishes to everybody on the channel.
@@ -64,7 +70,7 @@ pub struct Request {
     /// How far the port is from that of the server.
     #[serde(default)]
     pub port_offset: u16,
-    /// Headers besides `Host` and `Content-Length`.
+    /// Headers besides `Content-Length`; `Host` is `localhost` unless it is among them.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// The body.
@@ -102,6 +108,21 @@ impl Dialect {
             publish.has_message()?;
         }
         Ok(dialect)
+    }
+
+    /// The same dialect for a server that goes by `host`, with `base` before every path.
+    #[must_use]
+    pub fn at(mut self, host: &str, base: &str) -> Self {
+        let listener = self.listener.iter_mut().flat_map(|listener| {
+            listener.prepare.iter_mut().chain(&mut listener.subscribe).chain(&mut listener.publish)
+        });
+        let requests = self.ready.iter_mut().chain(&mut self.prepare).chain(&mut self.clean_up);
+        let requests = requests.chain(&mut self.subscribe).chain([&mut self.publish]).chain(listener);
+        for request in requests {
+            request.headers.insert(HOST.into(), host.into());
+            request.path.insert_str(0, base);
+        }
+        self
     }
 
     /// What surrounds a message in an event's data.
@@ -149,7 +170,10 @@ impl Request {
 
     /// The head without its end.
     fn head(&self, whom: Whom<'_>, body_bytes: Option<usize>) -> Vec<u8> {
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: localhost\r\n", self.method, whom.fill(&self.path));
+        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, whom.fill(&self.path));
+        if !self.headers.contains_key(HOST) {
+            head.push_str("Host: localhost\r\n");
+        }
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {}\r\n", whom.fill(value)));
         }
@@ -192,6 +216,24 @@ mod tests {
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.ends_with("Content-Length: 17"), "{head}");
         assert_eq!(body, "[mmmmmmmmmm, \"c\"]");
+    }
+
+    #[test]
+    fn a_dialect_goes_to_any_host_and_below_any_path() {
+        let publish = serde_json::json!({"method": "POST", "path": "/p", "body": "{message}"});
+        let subscribe = serde_json::json!({"method": "GET", "path": "/s"});
+        let dialect = serde_json::json!({
+            "title": "t", "clean_up": [{"method": "DELETE", "path": "/d"}], "subscribe": subscribe,
+            "publish": publish, "data": "{message}", "listener": {"subscribe": subscribe}
+        });
+        let dialect = Dialect::parse(&dialect.to_string()).unwrap().at("example.org:81", "/below");
+        let listener = dialect.listener.as_ref().unwrap().subscribe.as_ref().unwrap();
+        for request in [&dialect.clean_up[0], dialect.subscribe.as_ref().unwrap(), &dialect.publish, listener]
+        {
+            let text = String::from_utf8(request.bytes(WHOM, None)).unwrap();
+            assert!(text.contains(" /below/") && text.contains("\r\nHost: example.org:81\r\n"), "{text}");
+            assert!(!text.contains("localhost"), "{text}");
+        }
     }
 
     #[test]

@@ -14,16 +14,26 @@ const CONNECTIONS: usize = 32;
 /// An answer that takes longer does not come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A connection that takes longer does not come.
+const CONNECTING: Duration = Duration::from_secs(5);
+
 /// Makes requests of one server.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     server: SocketAddr,
     connections: Vec<TcpStream>,
+    /// A refusal that is as good as success.
+    forgives: Option<u16>,
 }
 
 impl Exchange {
     pub(crate) fn new(server: SocketAddr) -> Self {
-        Self { server, connections: Vec::new() }
+        Self { server, connections: Vec::new(), forgives: None }
+    }
+
+    /// The same, and what is not there is no failure.
+    pub(crate) fn forgiving_absence(self) -> Self {
+        Self { forgives: Some(404), ..self }
     }
 
     /// Makes all requests, and hands out the bodies of the answers in their order.
@@ -54,7 +64,8 @@ impl Exchange {
 
     fn connect(&self) -> anyhow::Result<TcpStream> {
         let server = self.server;
-        let connection = TcpStream::connect(server).with_context(|| format!("cannot connect to {server}"))?;
+        let connection = TcpStream::connect_timeout(&server, CONNECTING)
+            .with_context(|| format!("cannot connect to {server}"))?;
         connection.set_read_timeout(Some(PATIENCE)).context("cannot limit a wait")?;
         connection.set_nodelay(true).context("cannot send small pieces at once")?;
         Ok(connection)
@@ -76,7 +87,7 @@ impl Exchange {
             }
         };
         ensure!(body.len() <= crate::limits::CARRY_BYTES_MAX, "an answer of {} bytes to {what}", body.len());
-        if !head.is_success() {
+        if !head.is_success() && self.forgives != Some(head.status) {
             bail!("{what} was answered with {}: {}", head.status, String::from_utf8_lossy(&body));
         }
         if head.closes {

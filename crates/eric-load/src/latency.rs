@@ -39,6 +39,10 @@ impl Latency {
         self.histogram.saturating_record(nanos.max(1));
     }
 
+    pub(crate) fn histogram(&self) -> &Histogram<u64> {
+        &self.histogram
+    }
+
     /// None where nothing was recorded.
     pub(crate) fn percentiles(&self) -> Option<Percentiles> {
         let at = |percentile| self.histogram.value_at_quantile(percentile) as f64 / 1e6;

@@ -7,6 +7,7 @@
 use anyhow::{anyhow, ensure};
 
 use crate::dialect::Dialect;
+use crate::latency::Latency;
 use crate::limits::MESSAGES_MAX;
 use crate::log::{Audience, Log};
 use crate::message::Texts;
@@ -153,6 +154,17 @@ impl Ledger {
             count.delivery.record(now.saturating_sub(sent.due));
         }
         Ok(())
+    }
+
+    /// Messages that were sent and events that came, on all channels.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        let counts = self.logs.iter().map(|log| &log.count);
+        counts.fold((0, 0), |(sent, delivered), count| (sent + count.sent, delivered + count.delivered))
+    }
+
+    /// Times of the deliveries that matter: those on the last channel.
+    pub(crate) fn times(&self) -> &Latency {
+        &self.logs[self.logs.len() - 1].count.delivery
     }
 
     /// A listener came back and could not say where it was.

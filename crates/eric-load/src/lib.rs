@@ -5,13 +5,15 @@
 //! knows what was published and holds every event against it: one that is lost, doubled, out of order or other than it
 //! was sent fails the run.
 //!
-//! It never starts a thread, and allocates nothing per event.
+//! Whoever starts a run may [`watch`] it. It never starts a thread, and allocates nothing per event.
 
 #![expect(clippy::disallowed_methods, reason = "a load generator reads the clock, and has no hub")]
 
 pub mod dialect;
+pub mod distribution;
 pub mod report;
 pub mod scenario;
+pub mod watch;
 
 mod answer;
 mod chunks;
@@ -28,4 +30,5 @@ mod publisher;
 mod schedule;
 mod socket;
 mod stream;
+mod timeline;
 mod usage;

@@ -24,6 +24,9 @@ pub(crate) const PORTS_PER_ADDRESS: usize = 25_000;
 /// Messages of a channel whose text is kept ready for comparison.
 pub(crate) const RECENT_MAX: usize = 1024;
 
+/// Slices of one measurement that are kept; those after it are left out.
+pub(crate) const SLICES_MAX: usize = 100_000;
+
 /// Descriptors for everything but streams and publishers.
 pub(crate) const DESCRIPTORS_OWN: usize = 64;
 

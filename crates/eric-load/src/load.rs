@@ -17,11 +17,17 @@ use crate::limits::{OPENING_MAX, READ_BYTES, READY_MAX};
 use crate::log::Audience;
 use crate::message::Texts;
 use crate::publisher::{MARK, Publishers};
+use crate::report::Slice;
 use crate::scenario::Settings;
 use crate::socket::make_room;
+use crate::timeline::Timeline;
+use crate::watch::{Phase, Watch};
 
 /// The longest wait for a socket.
-const WAIT: u64 = 100_000_000;
+const WAIT: u64 = 50_000_000;
+
+/// How often whoever looks on is told how far it is, and asked whether to go on.
+const LOOK: u64 = 50_000_000;
 
 /// Who listens, and where.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,6 +66,9 @@ pub(crate) struct Load<'a> {
     epoll: OwnedFd,
     ready: Vec<Event>,
     buffer: Vec<u8>,
+    pub(crate) watch: &'a Watch,
+    timeline: Option<Timeline>,
+    next_look: u64,
 }
 
 impl<'a> Load<'a> {
@@ -69,6 +78,7 @@ impl<'a> Load<'a> {
         server: SocketAddr,
         settings: &Settings,
         cast: Cast,
+        watch: &'a Watch,
     ) -> anyhow::Result<Self> {
         let streams = cast.listeners + usize::from(cast.has_aside) + cast.stuck;
         make_room(streams + cast.publishers)?;
@@ -76,10 +86,10 @@ impl<'a> Load<'a> {
         let mut ledger = Ledger::new(Texts::new(run, settings.payload_bytes)?, dialect);
         let audience = if cast.is_unicast { Audience::One } else { Audience::All(cast.listeners as u32) };
         ledger.open(audience, cast.listeners)?;
-        let mut channels = vec![format!("load-{run:08x}")];
+        let mut channels = vec![watch.channel.clone()];
         if cast.has_aside {
             ledger.open(Audience::All(1), 1)?;
-            channels.push(format!("load-{run:08x}-aside"));
+            channels.push(aside(&watch.channel));
         }
         let named = dialect.listener.as_ref().filter(|listener| listener.subscribe.is_some());
         let is_named =
@@ -94,6 +104,7 @@ impl<'a> Load<'a> {
         let subscription =
             subscription.with_context(|| format!("{} has no streams of that kind", dialect.title))?;
         let epoll = epoll::create(CreateFlags::CLOEXEC).context("cannot wait for many sockets")?;
+        let timeline = watch.slice.map(|slice| Timeline::new(slice, &ledger));
         let mut load = Self {
             clock: Clock::start(),
             crowd: Crowd::new(subscription.address(server), streams)?,
@@ -108,6 +119,9 @@ impl<'a> Load<'a> {
             epoll,
             ready: Vec::with_capacity(READY_MAX),
             buffer: vec![0; READ_BYTES],
+            watch,
+            timeline,
+            next_look: 0,
         };
         load.crowd.keeps_ids = cast.resumes;
         load.crowd.stuck_from = streams - cast.stuck;
@@ -121,10 +135,12 @@ impl<'a> Load<'a> {
 
     /// Makes channels and listeners known to the server.
     fn register(&mut self, server: SocketAddr, cast: Cast) -> anyhow::Result<()> {
+        let watch = self.watch;
+        watch.touch();
         for request in &self.dialect.prepare {
             let whom = |channel| Whom { channel, listener: "" };
             let mut requests = self.channels.iter().map(|channel| request.bytes(whom(channel), None));
-            Exchange::new(request.address(server)).all(&mut requests, |_| Ok(()))?;
+            Exchange::new(request.address(server)).all(&mut requests, |_| watch.go_on())?;
         }
         let named = self.dialect.listener.as_ref().filter(|_| self.is_named);
         let Some(named) = named else { return Ok(()) };
@@ -137,6 +153,7 @@ impl<'a> Load<'a> {
             });
             let field = named.capture.as_deref().filter(|_| step + 1 == named.prepare.len());
             Exchange::new(request.address(server)).all(&mut requests, |body| {
+                watch.go_on()?;
                 let Some(field) = field else { return Ok(()) };
                 let body: serde_json::Value = serde_json::from_slice(body).context("an answer is no JSON")?;
                 let id = body[field].as_str().with_context(|| format!("no text `{field}` in {body}"))?;
@@ -175,6 +192,7 @@ impl<'a> Load<'a> {
 
     /// Opens all streams, at most `at_once` of them at a time; returns the seconds that took.
     pub(crate) fn open(&mut self, at_once: usize, patience_s: f64) -> anyhow::Result<f64> {
+        self.watch.enter(Phase::Open);
         self.reopen(0..self.crowd.len(), at_once, patience_s)
     }
 
@@ -256,8 +274,10 @@ impl<'a> Load<'a> {
 
     /// Waits for everything that is under way, and a moment longer for what must not come; then says whether all is well.
     pub(crate) fn settle(&mut self, settings: &Settings) -> anyhow::Result<()> {
+        self.watch.enter(Phase::Settle);
         let waited = self.run_until(settings.patience_s, |load| load.ledger.is_settled());
         if waited.is_err() {
+            self.watch.go_on()?;
             self.ledger.verdict()?;
         }
         waited.context("messages are still under way")?;
@@ -265,10 +285,37 @@ impl<'a> Load<'a> {
         self.ledger.verdict()
     }
 
+    /// The measurement begins, of what is due from then on.
+    pub(crate) fn begin_measurement(&mut self, measured_from: u64) {
+        self.watch.enter(Phase::Measure);
+        self.ledger.measured_from = measured_from;
+        let now = self.clock.nanos();
+        self.timeline.iter_mut().for_each(|timeline| timeline.begin(&self.ledger, now));
+    }
+
+    /// The measurement ends; returns its slices.
+    pub(crate) fn end_measurement(&mut self) -> Vec<Slice> {
+        let now = self.clock.nanos();
+        self.timeline.as_mut().map_or_else(Vec::new, |timeline| timeline.end(&self.ledger, now))
+    }
+
+    /// Tells how far it is, and fails once somebody ended it.
+    fn look(&mut self, now: u64) -> anyhow::Result<()> {
+        let (published, delivered) = self.ledger.totals();
+        self.watch.tell(self.crowd.open, published, delivered);
+        let slice_ends = self.timeline.as_mut().map(|timeline| timeline.look(&self.ledger, now));
+        self.next_look = (now + LOOK).min(slice_ends.unwrap_or(u64::MAX));
+        self.watch.go_on()
+    }
+
     /// Handles the sockets that are ready, or become so before `until`.
     fn turn(&mut self, until: u64) -> anyhow::Result<()> {
+        let now = self.clock.nanos();
+        if now >= self.next_look {
+            self.look(now)?;
+        }
         // The system waits for whole milliseconds; the last one is spent asking.
-        let milliseconds = until.saturating_sub(self.clock.nanos()).min(WAIT) / 1_000_000;
+        let milliseconds = until.saturating_sub(now).min(WAIT) / 1_000_000;
         let wait = Timespec { tv_sec: 0, tv_nsec: (milliseconds * 1_000_000) as _ };
         self.ready.clear();
         let space = rustix::buffer::spare_capacity(&mut self.ready);
@@ -313,4 +360,19 @@ impl<'a> Load<'a> {
     fn listener(&self, number: usize) -> String {
         self.ids.get(number).map_or_else(|| format!("l{number}"), |id| id.to_string())
     }
+}
+
+/// The second channel of a run.
+fn aside(channel: &str) -> String {
+    format!("{channel}-aside")
+}
+
+/// Removes what a run made.
+pub(crate) fn clean_up(dialect: &Dialect, server: SocketAddr, watch: &Watch) -> anyhow::Result<()> {
+    let channels = [watch.channel.clone(), aside(&watch.channel)];
+    for request in &dialect.clean_up {
+        let mut requests = channels.iter().map(|channel| request.bytes(Whom { channel, listener: "" }, None));
+        Exchange::new(request.address(server)).forgiving_absence().all(&mut requests, |_| Ok(()))?;
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::distribution::Distribution;
 pub use crate::latency::Percentiles;
 
 /// The result of one scenario; what was not measured is left out.
@@ -16,6 +17,9 @@ pub struct Report {
     /// Why the figures do not count: a fault of the server, or of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Whether it was ended early; what was measured until then is told.
+    #[serde(skip_serializing_if = "is_false")]
+    pub is_cancelled: bool,
     /// How streams were opened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opened: Option<Opened>,
@@ -58,6 +62,18 @@ pub struct Report {
     /// Until everybody who came back had everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caught_up_s: Option<f64>,
+    /// The server's memory at the end of the measurement, with all that it keeps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_at_end: Option<MemoryAtEnd>,
+    /// Why something stays on the server that should have been removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_behind: Option<String>,
+    /// The measurement in slices, where they were wished for.
+    #[serde(skip)]
+    pub slices: Vec<Slice>,
+    /// All times of deliveries.
+    #[serde(skip)]
+    pub distribution: Option<Distribution>,
 }
 
 /// How streams were opened.
@@ -105,6 +121,37 @@ pub struct MemoryUse {
     /// The same for each stuck stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_per_stuck_stream: Option<f64>,
+}
+
+/// Memory, in bytes.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct MemoryAtEnd {
+    /// What belongs to no file.
+    pub anonymous: u64,
+    /// What is resident.
+    pub resident: u64,
+}
+
+/// A short part of a measurement; times are of what was delivered in it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Slice {
+    /// When it began, since the measurement did; it ends where the next one begins.
+    pub time_s: f64,
+    /// Messages that were published.
+    pub published: u64,
+    /// Events that came to listeners.
+    pub delivered: u64,
+    /// The median; none where nothing was timed.
+    pub p50_ms: Option<f64>,
+    /// 99 of 100 took no longer.
+    pub p99_ms: Option<f64>,
+    /// The longest.
+    pub max_ms: Option<f64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_false(is_so: &bool) -> bool {
+    !is_so
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]

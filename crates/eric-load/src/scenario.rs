@@ -15,7 +15,9 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::dialect::Dialect;
+use crate::load::clean_up;
 use crate::report::Report;
+use crate::watch::{CANCELLED, Watch};
 
 pub use churn::Churn;
 pub use connects::Connects;
@@ -86,6 +88,7 @@ pub enum Scenario {
 struct Subject<'a> {
     target: Target<'a>,
     settings: &'a Settings,
+    watch: &'a Watch,
 }
 
 impl Default for Settings {
@@ -105,6 +108,11 @@ impl Default for Settings {
 impl Scenario {
     /// Runs it against a server. What goes wrong is in the report, beside what was measured until then.
     pub fn run(&self, target: Target<'_>, settings: &Settings) -> Report {
+        self.run_watched(target, settings, &Watch::default())
+    }
+
+    /// The same, while somebody looks on.
+    pub fn run_watched(&self, target: Target<'_>, settings: &Settings, watch: &Watch) -> Report {
         let mut report = Report { server: target.dialect.title.clone(), ..Report::default() };
         let mut told = serde_json::to_value(settings).unwrap_or_default();
         if let (Some(told), Ok(serde_json::Value::Object(own))) =
@@ -115,7 +123,7 @@ impl Scenario {
             name.as_str().unwrap_or_default().clone_into(&mut report.scenario);
         }
         report.settings = told;
-        let subject = Subject { target, settings };
+        let subject = Subject { target, settings, watch };
         let result = match self {
             Self::Idle(idle) => idle.run(subject, &mut report),
             Self::FanOutClosed(fan_out) => fan_out.run(subject, &mut report),
@@ -128,6 +136,11 @@ impl Scenario {
             Self::Elsewhere(elsewhere) => elsewhere.run(subject, &mut report),
         };
         report.failure = result.err().map(|error| format!("{error:#}"));
+        report.is_cancelled = watch.is_cancelled() && report.failure.as_deref() == Some(CANCELLED);
+        if watch.has_touched() {
+            let cleaned = clean_up(target.dialect, target.server, watch);
+            report.left_behind = cleaned.err().map(|error| format!("{error:#}"));
+        }
         report
     }
 }

@@ -4,9 +4,11 @@ use anyhow::ensure;
 
 use super::{Subject, Target};
 use crate::clock::{nanos, seconds};
+use crate::distribution::Distribution;
 use crate::load::{Cast, Load};
-use crate::report::{MemoryUse, Opened, ProcessorTime, Report};
+use crate::report::{MemoryAtEnd, MemoryUse, Opened, ProcessorTime, Report};
 use crate::usage::{self, Memory, Processor};
+use crate::watch::Phase;
 
 /// Memory is steady when it changes by less than this share …
 const STEADY_SHARE: f64 = 0.005;
@@ -32,7 +34,7 @@ impl<'a> Subject<'a> {
     /// Prepares a run.
     pub(super) fn prepare(&self, cast: Cast) -> anyhow::Result<Load<'a>> {
         ensure!(cast.listeners > 0, "there must be a listener");
-        Load::prepare(self.target.dialect, self.target.server, self.settings, cast)
+        Load::prepare(self.target.dialect, self.target.server, self.settings, cast, self.watch)
     }
 
     /// Opens all streams, where that is not what is measured.
@@ -50,19 +52,38 @@ impl<'a> Subject<'a> {
         mut act: impl FnMut(&mut Load<'_>, u64) -> anyhow::Result<u64>,
     ) -> anyhow::Result<()> {
         let family = self.target.family()?;
+        self.watch.enter(Phase::WarmUp);
         load.run_for(nanos(self.settings.warm_up_s), &mut act)?;
         let start = Moment::take(load, &family)?;
-        load.ledger.measured_from = load.clock.nanos();
-        load.run_for(nanos(self.settings.duration_s), &mut act)?;
-        Moment::take(load, &family)?.tell_since(&start, report);
+        load.begin_measurement(load.clock.nanos());
+        let measured = load.run_for(nanos(self.settings.duration_s), &mut act);
+        let ended = self.end(load, &start, &family, report);
+        if measured.is_err() {
+            tell_counted(load, report);
+        }
+        measured.and(ended)
+    }
+
+    /// Tells what was measured since `start`.
+    fn end(
+        &self,
+        load: &mut Load<'_>,
+        start: &Moment,
+        family: &[u32],
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        report.slices = load.end_measurement();
+        Moment::take(load, family)?.tell_since(start, report);
+        let memory = self.memory(family)?;
+        report.memory_at_end =
+            memory.map(|Memory { anonymous, resident }| MemoryAtEnd { anonymous, resident });
         Ok(())
     }
 
     /// Waits for what is under way, judges, and tells the times.
     pub(super) fn finish(&self, load: &mut Load<'_>, report: &mut Report) -> anyhow::Result<()> {
         let settled = load.settle(self.settings);
-        tell_times(load, load.ledger.logs.len() - 1, report);
-        report.control_events = load.ledger.control_events;
+        tell_counted(load, report);
         settled
     }
 
@@ -158,10 +179,12 @@ pub(super) fn told_opened(load: &Load<'_>, seconds: f64) -> Opened {
     Opened { streams, seconds, per_s: streams as f64 / seconds, head: load.crowd.opening.percentiles() }
 }
 
-/// Times of the messages on one channel.
-pub(super) fn tell_times(load: &Load<'_>, log: usize, report: &mut Report) {
-    let count = &load.ledger.logs[log].count;
+/// Times of the messages on the last channel, and what else was counted.
+fn tell_counted(load: &Load<'_>, report: &mut Report) {
+    report.control_events = load.ledger.control_events;
+    let count = &load.ledger.logs[load.ledger.logs.len() - 1].count;
     (report.delivery, report.answer) = (count.delivery.percentiles(), count.answer.percentiles());
+    report.distribution = Some(Distribution::of(count.delivery.histogram()));
 }
 
 /// What `streams` streams added to the server's memory.

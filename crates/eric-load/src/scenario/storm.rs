@@ -74,12 +74,13 @@ impl Storm {
         load: &mut Load<'_>,
         report: &mut Report,
     ) -> anyhow::Result<()> {
-        load.ledger.measured_from = 0;
+        load.begin_measurement(0);
         let (moment, patience_s) = (subject.moment(load)?, subject.settings.patience_s);
         let start = load.clock.nanos();
         load.reopen(0..self.listeners, self.listeners, patience_s)?;
         load.run_until(patience_s, |load| load.ledger.is_settled())?;
         report.caught_up_s = Some(seconds(load.clock.nanos() - start));
+        report.slices = load.end_measurement();
         subject.tell_since(load, &moment, report)
     }
 }

@@ -1,6 +1,8 @@
 //! The scenarios against the real hub, in this process.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use eric_load::dialect::Dialect;
 use eric_load::report::Report;
@@ -8,6 +10,7 @@ use eric_load::scenario::{
     Churn, Connects, Elsewhere, FanOutClosed, FanOutOpen, Idle, Scenario, Settings, Slow, Storm, Target,
     Unicast,
 };
+use eric_load::watch::{Phase, Watch};
 use eric_server::{Server, ServerSettings};
 use eric_sse::Hub;
 use tokio::runtime::Runtime;
@@ -118,6 +121,46 @@ fn some_that_do_not_read_are_no_fault() {
 fn the_times_of_one_elsewhere_are_told() {
     let elsewhere = Elsewhere { listeners: 20, rate: 20.0, aside_rate: 100.0 };
     assert!(check(Scenario::Elsewhere(elsewhere), brief()).delivery.is_some());
+}
+
+#[test]
+fn whoever_looks_on_gets_slices_and_the_channel_is_removed() {
+    let dialect = DIALECT.replacen(
+        '{',
+        r#"{"clean_up": [{"method": "DELETE", "path": "/v1/channels/{channel}"}], "#,
+        1,
+    );
+    let dialect = Dialect::parse(&dialect).unwrap();
+    let server = TestServer::start();
+    let target = Target { dialect: &dialect, server: server.address, pid: None };
+    let settings = Settings { duration_s: 0.5, ..brief() };
+    let watch = Watch::of("mine".to_owned()).with_slices(Duration::from_millis(100));
+    let scenario = Scenario::FanOutOpen(FanOutOpen { listeners: 10, rate: 500.0 });
+    let report = scenario.run_watched(target, &settings, &watch);
+    assert_eq!((report.failure, report.left_behind, report.is_cancelled), (None, None, false));
+    assert!((2..=5).contains(&report.slices.len()), "{:?}", report.slices);
+    assert!(report.slices.is_sorted_by(|one, next| one.time_s < next.time_s), "{:?}", report.slices);
+    let delivered: u64 = report.slices.iter().map(|slice| slice.delivered).sum();
+    assert!(delivered > 0 && report.slices.iter().any(|slice| slice.p50_ms.is_some()), "{:?}", report.slices);
+    assert!(report.distribution.is_some());
+    assert_eq!(watch.progress().phase, Phase::Settle);
+    let mut socket = TcpStream::connect(server.address).unwrap();
+    socket.write_all(b"GET /v1/channels/mine HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+}
+
+#[test]
+fn a_run_that_is_cancelled_ends_at_once() {
+    let dialect = Dialect::parse(DIALECT).unwrap();
+    let server = TestServer::start();
+    let target = Target { dialect: &dialect, server: server.address, pid: None };
+    let watch = Watch::default();
+    watch.cancel();
+    let settings = Settings { duration_s: 3600.0, ..brief() };
+    let report = Scenario::Idle(Idle { listeners: 3 }).run_watched(target, &settings, &watch);
+    assert!(report.is_cancelled && report.failure.is_some() && report.seconds.is_none(), "{report:?}");
 }
 
 #[test]
