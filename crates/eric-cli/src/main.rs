@@ -1,6 +1,8 @@
-//! The binary `eric`: the hub, commands that talk to one, and commands for a store that no hub has open. The only place
+//! The binary `eric`: the hub, commands that talk to one or measure it, and commands for a store that no hub has open. The only place
 //! that names engines.
 
+#[cfg(target_os = "linux")]
+mod bench;
 mod channel;
 mod engine;
 mod history;
@@ -47,6 +49,8 @@ enum Command {
     Ack(listener::Ack),
     Store(store::StoreCommand),
     Verify(verify::Verify),
+    #[cfg(target_os = "linux")]
+    Bench(bench::Bench),
     Completions(manual::Completions),
     Manual(manual::Manual),
 }
@@ -90,7 +94,7 @@ impl From<eric_client::Error> for Failure {
 }
 
 /// Runs a command that talks to a hub.
-fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("cannot start the runtime")?.block_on(command)
 }
@@ -114,6 +118,8 @@ fn main() -> ExitCode {
         Command::Ack(command) => command.run(),
         Command::Store(command) => command.run(),
         Command::Verify(command) => command.run(),
+        #[cfg(target_os = "linux")]
+        Command::Bench(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Manual(command) => command.run(),
     };

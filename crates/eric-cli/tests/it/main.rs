@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod agreement;
+#[cfg(target_os = "linux")]
+mod bench;
 mod browsers;
 mod clients;
 mod commands;
