@@ -164,6 +164,8 @@ pub enum GapReason {
     Ahead,
     /// It was published before the listener joined.
     BeforeJoin,
+    /// The reader was slow, and had asked for what is new rather than for all.
+    Slow,
     /// A reason that this client does not know, in the hub's word.
     Other(Box<str>),
 }
@@ -175,6 +177,7 @@ impl From<&str> for GapReason {
             "epoch" => Self::Epoch,
             "ahead" => Self::Ahead,
             "before-join" => Self::BeforeJoin,
+            "slow" => Self::Slow,
             other => Self::Other(other.into()),
         }
     }
@@ -187,6 +190,7 @@ impl fmt::Display for GapReason {
             Self::Epoch => "epoch",
             Self::Ahead => "ahead",
             Self::BeforeJoin => "before-join",
+            Self::Slow => "slow",
             Self::Other(reason) => reason,
         })
     }

@@ -15,6 +15,9 @@ use tokio_util::task::TaskTracker;
 /// The pause after the system refused to accept, for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How much longer the kernel waits for a peer that vanished than a stream for one that takes nothing.
+const VANISHED_MARGIN: Duration = Duration::from_secs(5);
+
 /// What brings sockets in.
 pub(crate) trait Acceptor {
     type Socket;
@@ -95,8 +98,9 @@ pub(crate) async fn run<A: Acceptor, F: Future<Output = ()> + Send + 'static>(
 /// Small writes leave at once, and a peer that vanished without a word is noticed.
 fn prepare(socket: &TcpStream) {
     let socket = socket2::SockRef::from(socket);
-    let stall = Duration::from_secs(eric_sse::limits::WRITE_STALL_S);
-    let outcome = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_user_timeout(Some(stall)));
+    // Who takes nothing is reset before that.
+    let vanished = Duration::from_secs(eric_sse::limits::WRITE_STALL_S) + VANISHED_MARGIN;
+    let outcome = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_user_timeout(Some(vanished)));
     if let Err(error) = outcome {
         tracing::debug!(%error, "socket options");
     }

@@ -30,6 +30,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::settings::{CorsOrigins, ServerSettings};
+use crate::shard::Shards;
 
 /// What an acknowledged publish survives, on every answer.
 const DURABILITY: HeaderName = HeaderName::from_static("eric-durability");
@@ -45,19 +46,21 @@ pub(crate) struct Door {
     pub(crate) durability: HeaderValue,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    pub(crate) shards: Arc<Shards>,
 }
 
 impl Door {
     pub(crate) fn new(
         hub: Hub,
         settings: &ServerSettings,
+        shards: Arc<Shards>,
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
         let durability =
             HeaderValue::from_str(&hub.durability().to_string()).expect("a word is a header value");
         let routes = routes(hub, &settings.cors_origins, durability.clone()).layer(Extension(stop.clone()));
-        Self { routes, durability, stop, tasks }
+        Self { routes, durability, stop, tasks, shards }
     }
 }
 

@@ -6,10 +6,12 @@
 mod acceptor;
 mod descriptors;
 mod http;
+mod manner;
 mod peer;
 mod server;
 mod session;
 mod settings;
+mod shard;
 mod socket;
 mod system;
 

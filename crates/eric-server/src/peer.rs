@@ -22,6 +22,11 @@ pub(crate) trait Peer: Send + Sync + 'static {
     /// next message when it has taken the last one, so that it is known what it had taken when it leaves.
     const IS_IN_STEP: bool;
 
+    /// The socket itself, where a shard can go on with it.
+    fn into_std(self) -> Option<std::net::TcpStream>
+    where
+        Self: Sized;
+
     /// Writes as much of `pieces` as the kernel takes now.
     fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize>;
 
@@ -46,6 +51,10 @@ pub(crate) trait Peer: Send + Sync + 'static {
 
 impl Peer for TcpStream {
     const IS_IN_STEP: bool = false;
+
+    fn into_std(self) -> Option<std::net::TcpStream> {
+        self.into_std().ok()
+    }
 
     fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.try_write_vectored(pieces)
@@ -131,6 +140,10 @@ impl UnixPeer {
 
 impl Peer for UnixPeer {
     const IS_IN_STEP: bool = true;
+
+    fn into_std(self) -> Option<std::net::TcpStream> {
+        None
+    }
 
     fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         // Waiting for the peer to read takes the news of room away, so the first attempt does not ask for it.

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::acceptor::{self, Places};
 use crate::http::{self, connection};
 use crate::settings::ServerSettings;
+use crate::shard::{Poller, Shards};
 use crate::socket::{self, file::SocketAcceptor};
 
 /// Seconds between two looks for listeners that have been away for too long.
@@ -28,6 +29,7 @@ pub struct Doors {
     settings: ServerSettings,
     http: Option<TcpListener>,
     socket: Option<SocketAcceptor>,
+    pollers: Vec<Poller>,
 }
 
 /// The doors of one hub, bound and not yet open.
@@ -69,7 +71,11 @@ impl Doors {
             }
             None => None,
         };
-        Ok(Self { settings, http, socket })
+        // Streams leave by the HTTP door only.
+        let shards = if http.is_some() { settings.shards } else { 0 };
+        let pollers = (0..shards).map(|_| Poller::new()).collect::<Result<_, _>>();
+        let pollers = pollers.map_err(|error| named("streams", error))?;
+        Ok(Self { settings, http, socket, pollers })
     }
 
     /// Puts a hub behind the doors.
@@ -111,13 +117,15 @@ impl Server {
     /// # Cancel safety
     /// If dropped, nothing is accepted any more; what was accepted goes on until the runtime ends.
     pub async fn run(self) -> usize {
-        let Self { hub, doors: Doors { settings, http, socket }, stop } = self;
+        let Self { hub, doors: Doors { settings, http, socket, pollers }, stop } = self;
         let tasks = TaskTracker::new();
         let places = Places::new(settings.connections, tasks.clone(), stop.clone());
         tasks.spawn(until(stop.clone(), expire(hub.clone())));
         let serve_http = async {
             let Some(acceptor) = http else { return };
-            let door = Arc::new(http::Door::new(hub.clone(), &settings, stop.clone(), tasks.clone()));
+            let shards = Shards::start(pollers, tasks.clone(), stop.clone());
+            let door = http::Door::new(hub.clone(), &settings, shards, stop.clone(), tasks.clone());
+            let door = Arc::new(door);
             let serve = |connection, place| connection::run(connection, door.clone(), place);
             acceptor::run(acceptor, places.clone(), serve).await;
         };

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,20 +17,22 @@ use eric_sse::limits::{
     COMMIT_LAG_ENTRIES_MAX, COMMIT_LAG_MS_MAX, HANDOVER_MS_MAX, HEARTBEAT_S, WRITE_STALL_S,
 };
 use eric_sse::log::Budget;
-use eric_sse::sse::encode::{
-    Format, HEARTBEAT, REPLACED_RETRY, control_frame, gap_frame, prime, prologue, retry_line,
-};
-use eric_sse::{Channel, Conflict, End, Gap, Item, ListenerId, Offset, Subscribe, Subscription};
+use eric_sse::sse::encode::{HEARTBEAT, REPLACED_RETRY};
+use eric_sse::{Channel, Conflict, End, Item, ListenerId, Offset, Subscribe, Subscription};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::acceptor::Place;
+use crate::manner::{Manner, Slow};
 use crate::peer::Peer;
+use crate::shard::{Arrival, Shards};
 
 /// How long a session that has said goodbye waits for its peer to read it.
 const LINGER: Duration = Duration::from_secs(1);
 /// How long a session whose peer takes nothing may go on once there is a reason to end it.
 const ENDING_STALL: Duration = Duration::from_secs(1);
+/// How long a peer may take nothing before its stream counts as slow.
+pub(crate) const SLOW: Duration = Duration::from_secs(1);
 /// When what was consumed is committed; half of what is promised.
 const COMMIT_LAG: Duration = Duration::from_millis(COMMIT_LAG_MS_MAX / 2);
 /// Heartbeats are late by up to this; with [`HEARTBEAT_S`] still within the 15 s that are promised.
@@ -42,36 +44,45 @@ const STEP_BYTES: usize = 4 * 1024;
 /// Pieces of one write.
 const PIECES_MAX: usize = 64;
 
+/// Pause before a stream that the shard did not take is offered again.
+const OFFER_PAUSE: Duration = Duration::from_secs(1);
+
 /// A stream that is ready to begin.
 #[derive(Debug)]
 pub(crate) struct Handoff {
-    pub(crate) subscription: Subscription,
+    pub(crate) subscription: Box<Subscription>,
     pub(crate) manner: Manner,
 }
 
-/// How a door's streams look.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Manner {
-    /// Event streams of v1: a prologue, heartbeats, control events.
-    Events { format: Format, is_primed: bool },
-    /// Event streams of eric-api: heartbeats, and nothing else beside the events.
-    Compatible,
-    /// Lines of JSON on the Unix socket, and nothing else.
-    Lines { has_ids: bool },
+/// What was written on a socket, and not taken by its peer.
+#[derive(Debug, Default)]
+pub(crate) struct Untaken {
+    /// Bytes.
+    pub(crate) bytes: u64,
+    /// Where entries end, counted from the last byte that the peer took.
+    pub(crate) marks: VecDeque<(u64, Offset)>,
+    /// Since when the peer takes nothing, if it does not.
+    pub(crate) stalled_since: Option<Instant>,
 }
 
 /// One stream on one socket.
 #[derive(Debug)]
 pub(crate) struct Session<P> {
     socket: P,
-    subscription: Subscription,
+    subscription: Box<Subscription>,
     manner: Manner,
     is_chunked: bool,
     stop: CancellationToken,
+    /// Who serves it together with others, while it is live and its peer takes what it is sent.
+    shards: Option<Arc<Shards>>,
+    /// When it may be offered to them.
+    offer_at: Instant,
     /// Bytes that the kernel took.
     sent: u64,
     /// Where in those bytes entries end, until the peer has taken them.
     marks: VecDeque<(u64, Offset)>,
+    /// Since when the peer takes nothing, where that was found by a shard.
+    stalled_since: Option<Instant>,
     written_at: Instant,
     /// When the cursor is due to move.
     commit_at: Option<Instant>,
@@ -93,7 +104,10 @@ enum Wait {
 }
 
 /// Why a session is over.
-enum Leave {
+#[derive(Debug)]
+pub(crate) enum Leave {
+    /// A shard goes on with it.
+    Settled,
     /// Its peer left.
     Gone,
     /// Its peer takes nothing.
@@ -123,56 +137,22 @@ pub(crate) async fn subscribe(
     channel.subscribe(listener, options).await
 }
 
-/// Serves a stream to its end, in the place of its connection.
-pub(crate) async fn run<P: Peer>(mut session: Session<P>, head: Vec<u8>, place: Place) {
-    let leave = match session.begin(head).await {
-        Ok(()) => session.follow().await,
-        Err(leave) => leave,
+/// Serves a stream, in the place of its connection, until it ends or a shard goes on with it. `rest` is written first:
+/// its head, or the end of what was begun. With a `leave`, it is over after that.
+pub(crate) async fn run<P: Peer>(
+    mut session: Session<P>,
+    mut rest: Vec<Bytes>,
+    leave: Option<Leave>,
+    place: Place,
+) {
+    session.is_ending = leave.is_some();
+    let leave = match (session.write(&mut rest).await, leave) {
+        (Err(leave), _) | (Ok(()), Some(leave)) => leave,
+        (Ok(()), None) => session.follow().await,
     };
-    session.end(leave).await;
-    drop(place);
-}
-
-impl Manner {
-    fn format(self) -> Format {
-        match self {
-            Self::Events { format, .. } => format,
-            Self::Compatible => Format::Compatible,
-            Self::Lines { has_ids: false } => Format::Line,
-            Self::Lines { has_ids: true } => Format::LineWithIds,
-        }
-    }
-
-    /// What the stream begins with.
-    fn opening(self, subscription: &Subscription) -> String {
-        let Self::Events { is_primed, .. } = self else { return String::new() };
-        let mut opening = prologue(subscription.channel().settings().retry());
-        if is_primed {
-            opening.push_str(&prime(subscription.position()));
-        }
-        opening
-    }
-
-    fn has_heartbeats(self) -> bool {
-        !matches!(self, Self::Lines { .. })
-    }
-
-    fn gap(self, gap: &Gap, subscription: &Subscription) -> Option<Bytes> {
-        if self.format().has_control_events() {
-            return Some(gap_frame(gap));
-        }
-        let (channel, listener) = (subscription.channel().id(), subscription.listener());
-        tracing::warn!(%channel, ?listener, ?gap, "missed, on a stream that cannot tell");
-        None
-    }
-
-    /// The last words of a stream that its client is to come back to after `retry`, if it is not at once.
-    fn goodbye(self, name: &str, retry: Option<Duration>) -> Bytes {
-        match (self, retry) {
-            (Self::Events { .. }, _) => control_frame(name, retry),
-            (Self::Compatible, Some(retry)) => retry_line(retry).into(),
-            _ => Bytes::new(),
-        }
+    match leave {
+        Leave::Settled => session.settle(place),
+        leave => session.end(leave).await,
     }
 }
 
@@ -185,8 +165,11 @@ impl<P: Peer> Session<P> {
             manner,
             is_chunked,
             stop,
+            shards: None,
+            offer_at: Instant::now(),
             sent: 0,
             marks: VecDeque::new(),
+            stalled_since: None,
             written_at: Instant::now(),
             commit_at: None,
             next_at: None,
@@ -195,14 +178,31 @@ impl<P: Peer> Session<P> {
         }
     }
 
-    /// Head and prologue leave in one write, at once.
-    async fn begin(&mut self, head: Vec<u8>) -> Result<(), Leave> {
-        let opening = self.manner.opening(&self.subscription);
-        let mut pieces = vec![Bytes::from(head)];
-        if !opening.is_empty() {
-            self.chunk(&mut pieces, [Bytes::from(opening)]);
-        }
-        self.write(&mut pieces).await
+    /// The same stream, which `shards` may go on with, after `untaken` was written.
+    pub(crate) fn of_shards(self, shards: Arc<Shards>, untaken: Untaken) -> Self {
+        let Untaken { bytes, marks, stalled_since } = untaken;
+        let commit_at = (!marks.is_empty()).then(|| Instant::now() + COMMIT_LAG);
+        let offer_at = Instant::now() + OFFER_PAUSE;
+        Self { shards: Some(shards), offer_at, sent: bytes, marks, stalled_since, commit_at, ..self }
+    }
+
+    /// Whether a shard can go on with it now.
+    fn is_settled(&self) -> bool {
+        self.shards.is_some()
+            && self.is_chunked
+            && self.subscription.is_live()
+            && self.subscription.channel().settings().stream_delay_ms == 0
+            && Instant::now() >= self.offer_at
+    }
+
+    fn settle(mut self, place: Place) {
+        self.take_note();
+        let taken = self.socket.taken(self.sent);
+        let marks = self.marks.iter().map(|(end, offset)| (end - taken, *offset)).collect();
+        let untaken = Untaken { bytes: self.sent - taken, marks, stalled_since: None };
+        let (Some(shards), Some(socket)) = (self.shards, self.socket.into_std()) else { return };
+        let handoff = Handoff { subscription: self.subscription, manner: self.manner };
+        shards.serve(Arrival { socket, handoff, untaken, first: Vec::new(), place });
     }
 
     /// Writes what comes until there is a reason to leave.
@@ -212,6 +212,9 @@ impl<P: Peer> Session<P> {
         let mut timer = pin!(sleep_until(self.heartbeat_due()));
         let mut items = Vec::new();
         loop {
+            if self.is_settled() {
+                return Leave::Settled;
+            }
             for due in [self.commit_at, self.next_at].into_iter().flatten() {
                 bring_forward(timer.as_mut(), due);
             }
@@ -332,7 +335,7 @@ impl<P: Peer> Session<P> {
     /// Writes all of `pieces`; leaves if the peer does, or takes nothing for too long.
     async fn write(&mut self, pieces: &mut [Bytes]) -> Result<(), Leave> {
         let mut rest = pieces;
-        let mut stalled_at = None;
+        let mut stalled_at = self.stalled_since.take().map(|since| self.stall_due(since));
         while !rest.is_empty() {
             match write_some(&self.socket, rest) {
                 Ok(written) => {
@@ -341,7 +344,7 @@ impl<P: Peer> Session<P> {
                     stalled_at = None;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let due = *stalled_at.get_or_insert_with(|| self.stall_due());
+                    let due = *stalled_at.get_or_insert_with(|| self.stall_due(Instant::now()));
                     stalled_at = Some(self.wait_for_peer(Wait::Room, due).await?);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -357,14 +360,14 @@ impl<P: Peer> Session<P> {
     async fn write_in_step(&mut self, pieces: &mut [Bytes]) -> Result<(), Leave> {
         let mut rest = pieces;
         while !rest.is_empty() {
-            let (mut due, mut before) = (self.stall_due(), 0);
+            let (mut due, mut before) = (self.stall_due(Instant::now()), 0);
             loop {
                 let taken = self.socket.taken(self.sent);
                 if taken == self.sent {
                     break;
                 }
                 if taken > before {
-                    (due, before) = (self.stall_due(), taken);
+                    (due, before) = (self.stall_due(Instant::now()), taken);
                 }
                 due = self.wait_for_peer(Wait::Taking, due).await?;
             }
@@ -384,10 +387,14 @@ impl<P: Peer> Session<P> {
         Ok(())
     }
 
-    /// Until when a peer that takes nothing is waited for.
-    fn stall_due(&self) -> Instant {
-        let stall = if self.is_ending { ENDING_STALL } else { Duration::from_secs(WRITE_STALL_S) };
-        Instant::now() + stall
+    /// Until when a peer that takes nothing since `since` is waited for.
+    fn stall_due(&self, since: Instant) -> Instant {
+        let stall = match self.manner.slow() {
+            _ if self.is_ending => ENDING_STALL,
+            Slow::Disconnect => SLOW,
+            Slow::Spill | Slow::Drop | Slow::Latest => Duration::from_secs(WRITE_STALL_S),
+        };
+        since + stall
     }
 
     /// Waits for the peer, at most until `stalled_at`, or shorter once there is a reason to end; the cursor moves
@@ -446,7 +453,7 @@ impl<P: Peer> Session<P> {
             self.give_way();
         }
         let goodbye = match leave {
-            Leave::Gone => None,
+            Leave::Gone | Leave::Settled => None,
             Leave::Stalled => {
                 self.socket.reset();
                 None

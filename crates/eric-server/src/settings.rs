@@ -19,6 +19,8 @@ pub struct ServerSettings {
     pub shutdown_grace: Duration,
     /// Connections at once, at most.
     pub connections: usize,
+    /// Loops that serve live streams; as many as there are cores.
+    pub shards: usize,
 }
 
 /// The web origins whose pages may use the hub.
@@ -41,6 +43,7 @@ impl Default for ServerSettings {
             cors_origins: CorsOrigins::None,
             shutdown_grace: Duration::from_secs(5),
             connections: CONNECTIONS_MAX,
+            shards: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
 }

@@ -53,7 +53,7 @@ pub(crate) async fn run(mut connection: UnixStream, door: Arc<Door>, place: Plac
         Ok(Reply::Stream(handoff)) => match UnixPeer::new(connection) {
             Ok(peer) => {
                 let session = Session::new(peer, *handoff, false, door.stop.clone());
-                session::run(session, Vec::new(), place).await;
+                session::run(session, Vec::new(), None, place).await;
             }
             Err(error) => tracing::warn!(%error, "cannot stream"),
         },

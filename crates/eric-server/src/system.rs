@@ -1,7 +1,7 @@
 //! What no safe call asks of the system: the one file with `unsafe`, and a safe surface.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use tokio::io::Interest;
@@ -17,6 +17,16 @@ pub(crate) fn untaken_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
     // pointer, which is valid and aligned.
     let outcome = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     if outcome == 0 { u64::try_from(bytes).ok() } else { None }
+}
+
+/// Waits for an epoll to have something to tell.
+///
+/// # Errors
+/// What the system says of the registration.
+#[expect(unsafe_code, reason = "a descriptor cannot say by its type that it stays open")]
+pub(crate) fn register_epoll(epoll: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open, always the same, and closed only when it is dropped, which the `AsyncFd` does.
+    Ok(unsafe { AsyncFd::register_with_interest(epoll, Interest::READABLE) }?)
 }
 
 /// Waits for `interest` in `socket` alone.

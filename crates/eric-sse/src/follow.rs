@@ -86,6 +86,8 @@ pub enum GapReason {
     Ahead,
     /// It was published before the listener joined.
     BeforeJoin,
+    /// The reader was slow, and had asked for what is new rather than for all.
+    Slow,
 }
 
 impl fmt::Display for GapReason {
@@ -95,6 +97,7 @@ impl fmt::Display for GapReason {
             Self::Epoch => "epoch",
             Self::Ahead => "ahead",
             Self::BeforeJoin => "before-join",
+            Self::Slow => "slow",
         })
     }
 }

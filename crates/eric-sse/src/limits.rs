@@ -121,6 +121,14 @@ pub const LOG_RECORDS_QUEUED_MAX: usize = 1_024;
 pub const LOG_RECORD_BYTES_MAX: usize = 16 * 1024;
 /// Connections that the kernel may hold before they are accepted.
 pub const LISTEN_BACKLOG: i32 = 4_096;
+/// Bytes that the live streams of a channel which are served together share, in each format.
+pub const REEL_BYTES_MAX: usize = MIB;
+/// Entries that the live streams of a channel which are served together remember until all peers have taken them.
+pub const REEL_ENTRIES_MAX: usize = 16_384;
+/// Dispatches that wait for a live stream whose peer has no room, before it is served by itself.
+pub const STREAM_MAIL_ENTRIES_MAX: usize = 1_024;
+/// Bytes of dispatches that wait for a live stream whose peer has no room, before it is served by itself.
+pub const STREAM_MAIL_BYTES_MAX: usize = MIB;
 /// Seconds for which a client may take nothing of what it is owed before it is reset.
 pub const WRITE_STALL_S: u64 = 30;
 /// Seconds after which an idle stream is written to; under the 15 that are promised.

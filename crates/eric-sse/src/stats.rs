@@ -147,6 +147,8 @@ pub struct Stats {
     pub entries_dead: Counter,
     /// Deliveries that a listener's callback failed.
     pub deliveries_failed: Counter,
+    /// Broadcasts that slow readers, who had asked for it, were not handed: once for each reader.
+    pub entries_skipped: Counter,
     /// Gaps that readers were told of.
     pub gaps_told: Counter,
     /// A bit for each format that anything was encoded to.

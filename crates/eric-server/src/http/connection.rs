@@ -36,7 +36,8 @@ use super::watched::{Phase, SharedProgress, Watched};
 use super::{DURABILITY, Door};
 use crate::acceptor::Place;
 use crate::peer::Peer as _;
-use crate::session::{self, Handoff, Session};
+use crate::session::{self, Handoff, Session, Untaken};
+use crate::shard::{Arrival, chunk_of};
 
 /// How long a connection that was answered and closed is still read, so that its peer can read the answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -83,9 +84,22 @@ pub(crate) async fn run(socket: TcpStream, door: Arc<Door>, place: Place) {
             if is_chunked {
                 head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
-            let head = head_bytes(&mut head);
-            let session = Session::new(socket, handoff, is_chunked, door.stop.clone());
-            door.tasks.spawn(session::run(session, head, place));
+            let mut first = vec![Bytes::from(head_bytes(&mut head))];
+            let opening = handoff.manner.opening(&handoff.subscription);
+            if !is_chunked {
+                first.push(opening);
+                let session = Session::new(socket, handoff, is_chunked, door.stop.clone());
+                door.tasks.spawn(session::run(session, first, None, place));
+            } else {
+                if !opening.is_empty() {
+                    first.push(chunk_of(&opening));
+                }
+                let socket = match socket.into_std() {
+                    Ok(socket) => socket,
+                    Err(error) => return tracing::warn!(%error, "a stream ends"),
+                };
+                door.shards.serve(Arrival { socket, handoff, untaken: Untaken::default(), first, place });
+            }
         }
     }
 }

@@ -15,7 +15,8 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, 
 
 use super::params::{InChannel, OfListener, Query, last_event_id};
 use super::problem::{Answer, Refusal};
-use crate::session::{self, Handoff, Manner};
+use crate::manner::{Manner, Slow};
+use crate::session::{self, Handoff};
 
 /// A [`Handoff`] on its way through a response's extensions, to be taken once.
 #[derive(Debug, Clone)]
@@ -27,6 +28,12 @@ impl Carried {
     }
 }
 
+const SLOW: &[(&str, Slow)] = &[
+    ("spill", Slow::Spill),
+    ("disconnect", Slow::Disconnect),
+    ("drop", Slow::Drop),
+    ("latest", Slow::Latest),
+];
 const FORMATS: &[(&str, Format)] = &[("payload", Format::Payload), ("envelope", Format::Envelope)];
 
 /// `GET /v1/channels/{c}/listeners/{l}/events`.
@@ -43,9 +50,13 @@ pub(super) async fn listen(
             .choice("conflict", &[("replace", Conflict::Replace), ("refuse", Conflict::Refuse)])?,
     };
     let manner = manner(&query)?;
+    if let (Ack::Manual, Slow::Drop | Slow::Latest) = (options.ack, manner.slow()) {
+        let detail = "slow=drop and slow=latest leave out what ack=manual would have to acknowledge";
+        return Err(Problem::bad_request(detail).into());
+    }
     let channel = hub.channels().get(&channel)?;
     let subscription = session::subscribe(&channel, &listener, options).await?;
-    Ok(stream(&channel, Handoff { subscription, manner }))
+    Ok(stream(&channel, Handoff { subscription: subscription.into(), manner }))
 }
 
 /// `GET /v1/channels/{c}/events`.
@@ -66,7 +77,7 @@ pub(super) async fn watch(
     let manner = manner(&query)?;
     let channel = hub.channels().get(&channel)?;
     let subscription = channel.watch(from)?;
-    Ok(stream(&channel, Handoff { subscription, manner }))
+    Ok(stream(&channel, Handoff { subscription: subscription.into(), manner }))
 }
 
 /// `HEAD` of a stream would be a stream.
@@ -89,7 +100,8 @@ fn read_from(query: &Query, headers: &HeaderMap) -> Result<ReadFrom, Refusal> {
 
 fn manner(query: &Query) -> Result<Manner, Problem> {
     let is_primed = query.choice("prime", &[("0", false), ("1", true)])?;
-    Ok(Manner::Events { format: query.choice("data", FORMATS)?, is_primed })
+    let (format, slow) = (query.choice("data", FORMATS)?, query.choice("slow", SLOW)?);
+    Ok(Manner::Events { format, is_primed, slow })
 }
 
 /// The response head of a stream, with what follows it.

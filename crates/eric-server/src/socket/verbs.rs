@@ -4,7 +4,8 @@ use eric_protocol::Exception;
 use eric_protocol::socket::Request;
 use eric_sse::{Channel, ChannelId, Error, Hub, ListenerId, ReadFrom, Subscribe};
 
-use crate::session::{self, Handoff, Manner};
+use crate::manner::Manner;
+use crate::session::{self, Handoff};
 
 /// What a request is answered with.
 pub(super) enum Reply {
@@ -44,12 +45,18 @@ pub(super) async fn answer(hub: &Hub, request: Request) -> Result<Reply, Excepti
             let id = named.listener(&listener)?;
             let subscription = session::subscribe(&named.channel, &id, Subscribe::default()).await;
             let subscription = subscription.map_err(|error| named.refuse_for(&error, &listener))?;
-            Ok(Reply::Stream(Box::new(Handoff { subscription, manner: Manner::Lines { has_ids } })))
+            Ok(Reply::Stream(Box::new(Handoff {
+                subscription: subscription.into(),
+                manner: Manner::Lines { has_ids },
+            })))
         }
         Request::Watch { channel, has_ids } => {
             let named = Named::channel(hub, &channel)?;
             let subscription = named.channel.watch(ReadFrom::Latest).map_err(|error| named.refuse(&error))?;
-            Ok(Reply::Stream(Box::new(Handoff { subscription, manner: Manner::Lines { has_ids } })))
+            Ok(Reply::Stream(Box::new(Handoff {
+                subscription: subscription.into(),
+                manner: Manner::Lines { has_ids },
+            })))
         }
         Request::RemoveListener { channel, listener } => {
             let named = Named::channel(hub, &channel)?;

@@ -10,3 +10,4 @@ mod routes;
 mod server;
 mod socket;
 mod streams;
+mod together;

@@ -18,12 +18,13 @@ use super::signal::Signal;
 use super::subscribe::Ack;
 use super::subscription::{Item, Reader, Subscription, Work};
 use crate::cursor::{Authority, Commit};
-use crate::entry::{Offset, Position};
+use crate::entry::{Epoch, Offset, Position};
 use crate::error::Result;
 use crate::follow::{End, Follow, ReadFrom};
 use crate::framed::Framed;
 use crate::id::ListenerId;
 use crate::log::Budget;
+use crate::stats::Stats;
 use crate::window::{Follower, Following, WindowRead};
 
 /// Live readers of one channel. See [`Channel::audience`].
@@ -173,6 +174,21 @@ impl Audience {
         &self.channel
     }
 
+    /// The hub's counters, for those who encode frames.
+    ///
+    /// ```
+    /// use std::task::Waker;
+    ///
+    /// # eric_testkit::example(async |hub, news, _bob| {
+    /// let audience = news.audience(Waker::noop().clone())?;
+    /// assert!(std::ptr::eq(audience.stats(), hub.stats()));
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn stats(&self) -> &Stats {
+        &self.channel.core().stats
+    }
+
     /// How many readers it has.
     ///
     /// ```
@@ -204,6 +220,20 @@ impl Audience {
     /// ```
     pub fn is_empty(&self) -> bool {
         self.seats.is_empty()
+    }
+
+    /// The epoch of the positions that it hears of.
+    ///
+    /// ```
+    /// use std::task::Waker;
+    ///
+    /// # eric_testkit::example(async |hub, news, _bob| {
+    /// assert_eq!(news.audience(Waker::noop().clone())?.epoch(), hub.tail().epoch);
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn epoch(&self) -> Epoch {
+        self.channel.core().engine.tail().epoch
     }
 
     /// Everybody was handed what is theirs up to here.
@@ -370,6 +400,22 @@ impl Audience {
     /// ```
     pub fn listener(&self, seat: usize) -> Option<&ListenerId> {
         self.seats[seat].reader.as_ref().map(|reader| &reader.member.id)
+    }
+
+    /// Takes note that a slow reader is not handed so many entries, which it is told of by a gap.
+    ///
+    /// ```
+    /// use std::task::Waker;
+    ///
+    /// # eric_testkit::example(async |hub, news, _bob| {
+    /// news.audience(Waker::noop().clone())?.skipped(3);
+    /// assert_eq!(hub.stats().entries_skipped.count(), 3);
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn skipped(&self, entries: u64) {
+        self.stats().entries_skipped.add(entries);
+        self.stats().gaps_told.add(1);
     }
 
     /// Takes note that the reader in `seat` has consumed everything up to `offset`. With [`Ack::Auto`] its cursor

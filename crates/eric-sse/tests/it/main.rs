@@ -3,6 +3,7 @@
 
 mod admission;
 mod allocator;
+mod audiences;
 mod broadcast_cost;
 mod conformance;
 mod crashes;

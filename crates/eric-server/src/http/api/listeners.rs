@@ -13,7 +13,8 @@ use http::{HeaderMap, StatusCode};
 use super::refusal::{Answer, Refusal};
 use crate::http::params::{Query, last_event_id};
 use crate::http::{events, json};
-use crate::session::{self, Handoff, Manner};
+use crate::manner::Manner;
+use crate::session::{self, Handoff};
 
 /// The names of a channel and a listener, as a path gives them.
 type OfListener = Result<Path<(String, String)>, PathRejection>;
@@ -44,7 +45,8 @@ pub(super) async fn stream(State(hub): State<Arc<Hub>>, path: OfListener, header
     let options = Subscribe { from: from.map_or(ReadFrom::Cursor, ReadFrom::After), ..Subscribe::default() };
     let subscription = session::subscribe(&channel, &id, options).await;
     let subscription = subscription.map_err(|error| Refusal::new(&error, &name, &listener))?;
-    let mut response = events::stream(&channel, Handoff { subscription, manner: Manner::Compatible });
+    let mut response =
+        events::stream(&channel, Handoff { subscription: subscription.into(), manner: Manner::Compatible });
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
