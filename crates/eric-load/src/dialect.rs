@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
+use crate::exchange::Exchange;
+
 /// Where a message goes in a request or in an event's data.
 const MESSAGE: &str = "{message}";
 
@@ -20,6 +22,9 @@ pub struct Dialect {
     pub title: String,
     /// A request that succeeds once the server is up.
     pub ready: Option<Request>,
+    /// How long it needs from then on until it can be relied on.
+    #[serde(default)]
+    pub ready_after_s: f64,
     /// What is done once for each channel.
     #[serde(default)]
     pub prepare: Vec<Request>,
@@ -123,6 +128,13 @@ impl Dialect {
             request.path.insert_str(0, base);
         }
         self
+    }
+
+    /// Whether the server answers.
+    pub fn is_spoken_at(&self, server: SocketAddr) -> bool {
+        let Some(request) = &self.ready else { return true };
+        let mut requests = std::iter::once(request.bytes(Whom { channel: "", listener: "" }, None));
+        Exchange::new(request.address(server)).all(&mut requests, |_| Ok(())).is_ok()
     }
 
     /// What surrounds a message in an event's data.

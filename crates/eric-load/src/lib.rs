@@ -32,3 +32,5 @@ mod socket;
 mod stream;
 mod timeline;
 mod usage;
+
+pub use usage::family;

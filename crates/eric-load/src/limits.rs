@@ -15,8 +15,8 @@ pub(crate) const WAITING_MAX: usize = 100_000;
 /// Sockets that are handled before the system is asked again which are ready.
 pub(crate) const READY_MAX: usize = 256;
 
-/// Streams that are opened at once, where opening is not what is measured.
-pub(crate) const OPENING_MAX: usize = 256;
+/// Streams that are opened at once, where opening is not what is measured; there are servers that lose some of more.
+pub(crate) const OPENING_MAX: usize = 100;
 
 /// Connections from one source address; the system has about 28,000 ports for them.
 pub(crate) const PORTS_PER_ADDRESS: usize = 25_000;

@@ -107,18 +107,29 @@ pub struct ProcessorTime {
 /// Memory, in bytes.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct MemoryUse {
-    /// Before the streams were opened, what belongs to no file.
+    /// Before anything was asked of the server, what belongs to no file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fresh: Option<u64>,
+    /// Before the streams were opened, when their listeners were registered.
     pub before: u64,
     /// At the end.
     pub after: u64,
     /// Resident, at the end.
     pub resident: u64,
-    /// What was added, for each stream.
+    /// What was added since `before`.
+    pub added: i64,
+    /// The same for each stream.
     pub per_stream: f64,
+    /// What was added since `fresh`, for each listener and its stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_listener: Option<f64>,
     /// What the sockets of the whole machine took more of the kernel's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<i64>,
-    /// The same for each stuck stream.
+    /// The server's sockets that have something to send which nobody takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stuck_sockets: Option<usize>,
+    /// What the kernel holds in the queue of each of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_per_stuck_stream: Option<f64>,
 }

@@ -1,6 +1,7 @@
 //! What a server uses, with all the processes that it started: processor time, and memory of its own.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use rustix::param::clock_ticks_per_second;
@@ -80,8 +81,28 @@ pub(crate) fn socket_memory() -> anyhow::Result<u64> {
     Ok(pages.context("no TCP mem in /proc/net/sockstat")? * rustix::param::page_size() as u64)
 }
 
+/// What the kernel holds for each socket at a port that has something to send, in bytes.
+pub(crate) fn queues(port: u16) -> anyhow::Result<Vec<u64>> {
+    let output = Command::new("ss").args(["-tmnHO", "sport", "=", &format!(":{port}")]).output();
+    let output = output.context("cannot run ss, of iproute2")?;
+    ensure!(output.status.success(), "ss failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(queue).collect())
+}
+
+/// State, received, to send, addresses, `skmem:(r0,rb131072,t0,tb2626560,f0,w0,…)`: after `w` is what is queued, with
+/// what the kernel needs around it.
+fn queue(line: &str) -> Option<u64> {
+    let to_send: u64 = line.split_whitespace().nth(2)?.parse().ok()?;
+    let (_, fields) = line.split_once("skmem:(")?;
+    let held = fields.split([',', ')']).find_map(|field| field.strip_prefix('w')?.parse().ok());
+    held.filter(|_| to_send > 0)
+}
+
 /// A process and its descendants.
-pub(crate) fn family(pid: u32) -> anyhow::Result<Vec<u32>> {
+///
+/// # Errors
+/// If there is no such process.
+pub fn family(pid: u32) -> anyhow::Result<Vec<u32>> {
     let mut parents = Vec::new();
     for entry in fs::read_dir("/proc").context("cannot list processes")? {
         let name = entry.context("cannot list processes")?.file_name();
@@ -148,6 +169,16 @@ mod tests {
         let told = busy("cpu  1 2 4 1000 2000 8 16 32 0 0\ncpu0 1 2 4").unwrap();
         assert!((told - 63.0 * tick).abs() < 1e-9, "{told}");
         assert!(machine().unwrap() > 0.0);
+    }
+
+    #[test]
+    fn a_queue_is_that_of_a_socket_that_has_something_to_send() {
+        let line = |to_send: u64| {
+            format!(
+                "ESTAB 0 {to_send} 127.0.0.1:80 127.0.0.1:4 skmem:(r0,rb131072,t0,tb2626560,f1,w66048,o0,bl0,d0)"
+            )
+        };
+        assert_eq!((queue(&line(9)), queue(&line(0)), queue("ESTAB 0")), (Some(66_048), None, None));
     }
 
     #[test]

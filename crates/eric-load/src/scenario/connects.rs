@@ -1,4 +1,4 @@
-//! Everybody comes at once.
+//! Everybody comes at once, or one after the other.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,17 +7,19 @@ use super::measure::told_opened;
 use crate::load::Cast;
 use crate::report::Report;
 
-/// So many connect without waiting for each other.
+/// What it takes to come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Connects {
     /// Listeners on the channel.
     pub listeners: usize,
+    /// How many are under way at once; 0 is all.
+    pub at_once: usize,
 }
 
 impl Default for Connects {
     fn default() -> Self {
-        Self { listeners: 5000 }
+        Self { listeners: 5000, at_once: 0 }
     }
 }
 
@@ -25,7 +27,10 @@ impl Connects {
     pub(super) fn run(&self, subject: Subject<'_>, report: &mut Report) -> anyhow::Result<()> {
         let mut load =
             subject.prepare(Cast { listeners: self.listeners, publishers: 1, ..Cast::default() })?;
-        let seconds = load.open(self.listeners, subject.settings.patience_s)?;
+        let at_once = if self.at_once > 0 { self.at_once } else { self.listeners };
+        let moment = subject.moment(&load)?;
+        let seconds = load.open(at_once, subject.settings.patience_s)?;
+        subject.tell_since(&load, &moment, report)?;
         report.opened = Some(told_opened(&load, seconds));
         let now = load.clock.nanos();
         load.publish(0, now)?;

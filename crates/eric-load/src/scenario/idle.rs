@@ -23,12 +23,18 @@ impl Default for Idle {
 
 impl Idle {
     pub(super) fn run(&self, subject: Subject<'_>, report: &mut Report) -> anyhow::Result<()> {
+        let fresh = subject.memory_now()?;
         let mut load =
             subject.prepare(Cast { listeners: self.listeners, publishers: 1, ..Cast::default() })?;
         let before = subject.steady_memory(&mut load)?;
         subject.open(&mut load, report)?;
         let after = subject.steady_memory(&mut load)?;
         report.memory = told_memory(before, after, self.listeners);
+        if let (Some(memory), Some(fresh)) = (&mut report.memory, fresh) {
+            memory.fresh = Some(fresh.anonymous);
+            let added = memory.after as f64 - fresh.anonymous as f64;
+            memory.per_listener = Some(added / self.listeners as f64);
+        }
         subject.measure(&mut load, report, |_, _| Ok(u64::MAX))?;
         // That they are streams, and not only heads: a message comes on each of them.
         let now = load.clock.nanos();

@@ -194,11 +194,13 @@ pub(super) fn told_memory(
     streams: usize,
 ) -> Option<MemoryUse> {
     let (before, after) = before.zip(after)?;
+    let added = after.anonymous as i64 - before.anonymous as i64;
     Some(MemoryUse {
         before: before.anonymous,
         after: after.anonymous,
         resident: after.resident,
-        per_stream: (after.anonymous as f64 - before.anonymous as f64) / streams as f64,
+        added,
+        per_stream: added as f64 / streams as f64,
         ..MemoryUse::default()
     })
 }

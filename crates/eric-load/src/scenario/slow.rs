@@ -8,7 +8,7 @@ use super::measure::told_memory;
 use crate::load::Cast;
 use crate::report::Report;
 use crate::schedule::Beat;
-use crate::usage::socket_memory;
+use crate::usage::{queues, socket_memory};
 
 /// What matters is what the stuck ones do to the others, and to the server's memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,11 +44,14 @@ impl Slow {
         // Once the others have everything, what is left in sockets is for the stuck ones.
         subject.finish(&mut load, report)?;
         let kernel = socket_memory()? as i64 - sockets_before as i64;
+        let queues = queues(subject.target.server.port())?;
         let after = subject.memory_now()?;
         report.memory = told_memory(before, after, load.crowd.len());
         if let Some(memory) = &mut report.memory {
             memory.kernel = Some(kernel);
-            memory.kernel_per_stuck_stream = (self.stuck > 0).then(|| kernel as f64 / self.stuck as f64);
+            memory.stuck_sockets = Some(queues.len());
+            let held: u64 = queues.iter().sum();
+            memory.kernel_per_stuck_stream = (!queues.is_empty()).then(|| held as f64 / queues.len() as f64);
         }
         Ok(())
     }
