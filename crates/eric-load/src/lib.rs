@@ -33,4 +33,4 @@ mod stream;
 mod timeline;
 mod usage;
 
-pub use usage::family;
+pub use usage::{family, machine};

@@ -58,7 +58,10 @@ pub(crate) fn memory(family: &[u32]) -> anyhow::Result<Memory> {
 }
 
 /// Processor time of the whole machine, by whomever, in seconds.
-pub(crate) fn machine() -> anyhow::Result<f64> {
+///
+/// # Errors
+/// If the system does not say.
+pub fn machine() -> anyhow::Result<f64> {
     let text = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
     busy(&text).context("no processor time in /proc/stat")
 }
