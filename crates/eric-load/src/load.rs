@@ -29,6 +29,9 @@ const WAIT: u64 = 50_000_000;
 /// How often whoever looks on is told how far it is, and asked whether to go on.
 const LOOK: u64 = 50_000_000;
 
+/// A server that sends nothing for so long is not merely slow.
+const STILL: u64 = 1_000_000_000;
+
 /// Who listens, and where.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cast {
@@ -278,6 +281,8 @@ impl<'a> Load<'a> {
         let waited = self.run_until(settings.patience_s, |load| load.ledger.is_settled());
         if waited.is_err() {
             self.watch.go_on()?;
+        }
+        if waited.is_err() && !self.is_still_heard()? {
             self.ledger.verdict()?;
         }
         waited.context("messages are still under way")?;
@@ -306,6 +311,14 @@ impl<'a> Load<'a> {
         let slice_ends = self.timeline.as_mut().map(|timeline| timeline.look(&self.ledger, now));
         self.next_look = (now + LOOK).min(slice_ends.unwrap_or(u64::MAX));
         self.watch.go_on()
+    }
+
+    /// Whether events still come: what they bring is late, and not lost.
+    fn is_still_heard(&mut self) -> anyhow::Result<bool> {
+        let delivered = |load: &Self| load.ledger.logs.iter().map(|log| log.count.delivered).sum::<u64>();
+        let before = delivered(self);
+        self.run_for(STILL, |_, _| Ok(u64::MAX))?;
+        Ok(delivered(self) > before)
     }
 
     /// Handles the sockets that are ready, or become so before `until`.

@@ -35,7 +35,8 @@ impl Progress {
         self.seconds.0 += row.seconds;
         let (done, all) = self.seconds;
         let left = self.start.elapsed().as_secs_f64() / done * (all - done);
-        let what = sample.failure().map_or_else(|| summary(sample), str::to_owned);
+        let what =
+            sample.failure().map_or_else(|| summary(sample), |failure| failure.replace(['\r', '\n'], " "));
         let again = match sample.discarded {
             0 => String::new(),
             times => format!(", repeated {times} times"),

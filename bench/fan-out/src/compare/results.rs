@@ -43,6 +43,14 @@ pub(crate) struct Results {
     pub(crate) runs: BTreeMap<char, Run>,
 }
 
+/// Which rounds count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Rounds {
+    /// Those in which others used little of the machine.
+    Quiet,
+    All,
+}
+
 /// A file for each group, a line for each measurement.
 #[derive(Debug)]
 pub(crate) struct Files {
@@ -79,22 +87,30 @@ impl Results {
         self.samples.iter().filter(move |sample| sample.row == row && sample.peer == peer)
     }
 
-    /// A figure in the rounds in which nothing failed.
-    fn values(&self, row: &str, peer: &str, figure: Figure) -> BTreeMap<usize, f64> {
+    /// A figure in the rounds in which nothing failed, and of these in the quiet ones or in all.
+    fn values(&self, row: &str, peer: &str, figure: Figure, rounds: Rounds) -> BTreeMap<usize, f64> {
         let good = self.of(row, peer).filter(|sample| sample.failure().is_none());
-        good.filter_map(|sample| Some((sample.round, figure.of(&sample.report)?))).collect()
+        let wanted = good.filter(|sample| rounds == Rounds::All || !sample.is_noisy);
+        wanted.filter_map(|sample| Some((sample.round, figure.of(&sample.report)?))).collect()
     }
 
+    /// The median of the quiet rounds; of all, where none was quiet.
     pub(crate) fn median(&self, row: &str, peer: &str, figure: Figure) -> Option<f64> {
-        median(self.values(row, peer, figure).into_values().collect())
+        let of = |rounds| median(self.values(row, peer, figure, rounds).into_values().collect());
+        of(Rounds::Quiet).or_else(|| of(Rounds::All))
     }
 
-    /// The median of the ratios within each round, so that what changes from round to round does not count.
+    /// The median of the ratios within each round, so that what changes from round to round does not count; rounds as
+    /// above.
     pub(crate) fn ratio(&self, figure: Figure, above: (&str, &str), below: (&str, &str)) -> Option<f64> {
-        let below = self.values(below.0, below.1, figure);
-        let above = self.values(above.0, above.1, figure);
-        let ratio = |(round, value): (usize, f64)| Some(value / below.get(&round).filter(|b| **b != 0.0)?);
-        median(above.into_iter().filter_map(ratio).collect())
+        let of = |rounds| {
+            let below = self.values(below.0, below.1, figure, rounds);
+            let above = self.values(above.0, above.1, figure, rounds);
+            let ratio =
+                |(round, value): (usize, f64)| Some(value / below.get(&round).filter(|b| **b != 0.0)?);
+            median(above.into_iter().filter_map(ratio).collect())
+        };
+        of(Rounds::Quiet).or_else(|| of(Rounds::All))
     }
 }
 
@@ -215,6 +231,19 @@ pub(crate) mod tests {
         assert_eq!(results.ratio(DELIVERIES, ("a-1", "eric"), ("a-1", "bare")), Some(0.5));
         assert_eq!(results.median("a-1", "eric", DELIVERIES), Some(10.0));
         assert_eq!(results.median("a-2", "eric", DELIVERIES), None);
+    }
+
+    #[test]
+    fn a_noisy_round_counts_only_where_none_was_quiet() {
+        let mut results = Results::default();
+        results.samples.push(Sample { is_noisy: true, ..sample("a-1", "eric", 1, 10.0) });
+        results.samples.push(sample("a-1", "bare", 1, 40.0));
+        assert_eq!(results.median("a-1", "eric", DELIVERIES), Some(10.0));
+        assert_eq!(results.ratio(DELIVERIES, ("a-1", "eric"), ("a-1", "bare")), Some(0.25));
+        results.samples.push(sample("a-1", "eric", 2, 30.0));
+        results.samples.push(sample("a-1", "bare", 2, 40.0));
+        assert_eq!(results.median("a-1", "eric", DELIVERIES), Some(30.0));
+        assert_eq!(results.ratio(DELIVERIES, ("a-1", "eric"), ("a-1", "bare")), Some(0.75));
     }
 
     #[test]
