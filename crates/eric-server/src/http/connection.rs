@@ -25,6 +25,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -41,6 +42,10 @@ use crate::shard::{Arrival, chunk_of};
 
 /// How long a connection that was answered and closed is still read, so that its peer can read the answer.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes of a stream that the kernel takes before it has sent them: behind a client that takes nothing they would be
+/// megabytes.
+const UNSENT_BYTES: u32 = 16 * 1024;
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Ending>, Infallible>> + Send>>;
 
@@ -83,6 +88,9 @@ pub(crate) async fn run(socket: TcpStream, door: Arc<Door>, place: Place) {
             head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
             if is_chunked {
                 head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+            if let Err(error) = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES) {
+                tracing::debug!(%error, "the kernel may hold more");
             }
             let mut first = vec![Bytes::from(head_bytes(&mut head))];
             let opening = handoff.manner.opening(&handoff.subscription);
