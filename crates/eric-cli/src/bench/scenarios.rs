@@ -264,7 +264,7 @@ impl Kind {
             }
             Self::Connects(own) => {
                 let deed = format!("{} connect at once", own.listeners.told());
-                let scenario = Connects { listeners: own.listeners.count() };
+                let scenario = Connects { listeners: own.listeners.count(), ..Connects::default() };
                 Plan::new(Scenario::Connects(scenario), deed, own.common).closed()
             }
             Self::Storm(own) => {
