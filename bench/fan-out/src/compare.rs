@@ -93,6 +93,7 @@ mod tests {
         let first: Vec<&str> = steps.iter().take(3).map(|(_, _, peer)| *peer).collect();
         assert_eq!(first, ["bare", "bare-join", "eric"]);
         let seconds: f64 = steps.iter().map(|(_, row, _)| row.seconds).sum();
-        assert!(seconds < 45.0 * 60.0, "{seconds}");
+        // There has to be time for what is repeated.
+        assert!(seconds < 40.0 * 60.0, "{seconds}");
     }
 }

@@ -188,7 +188,7 @@ impl Axis {
 
 /// The document's beginning: its colours, its ground, its title.
 fn head(title: &str) -> String {
-    let mut style = "text{font:13px sans-serif;fill:#1f2328}.ground{fill:#fff}.grid{stroke:#d1d9e0}\
+    let mut style = "text{font:13px sans-serif;fill:#1f2328}.title{font-weight:bold}.ground{fill:#fff}.grid{stroke:#d1d9e0}\
                      .axis{stroke:#59636e;fill:none}polyline{fill:none;stroke-width:2}"
         .to_owned();
     let mut dark =
@@ -202,7 +202,7 @@ fn head(title: &str) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\">\n\
          <title>{title}</title>\n<style>{style}@media (prefers-color-scheme:dark){{{dark}}}</style>\n\
          <rect class=\"ground\" width=\"{WIDTH}\" height=\"{HEIGHT}\"/>\n\
-         <text x=\"{LEFT}\" y=\"26\" font-weight=\"bold\">{title}</text>\n"
+         <text x=\"{LEFT}\" y=\"26\" class=\"title\">{title}</text>\n"
     )
 }
 

@@ -86,7 +86,7 @@ pub(crate) fn all() -> Vec<Row> {
     }
     for window in [1, 16, 64] {
         let id = format!("c-{window}-of-100000");
-        rows.push(unicast(id, 100_000, window, &["eric"]).and(6.0).in_rounds(3));
+        rows.push(unicast(id, 100_000, window, &["eric"]).and(6.0).in_rounds(2));
     }
     for listeners in IDLE_SIZES {
         let peers: &[&str] = if listeners > 10_000 { &FAST } else { &PEERS };
@@ -107,10 +107,10 @@ pub(crate) fn all() -> Vec<Row> {
     }
     for listeners in SIZES {
         let row = fan_out(format!("h-{listeners}"), listeners, 32, &GROWING);
-        rows.push(row.and(listeners as f64 / 5_000.0).in_rounds(3));
+        rows.push(row.and(listeners as f64 / 5_000.0).in_rounds(2));
     }
     let elsewhere = Row::new("i-10000".into(), "elsewhere", &FAST).with("listeners", 10_000);
-    rows.push(elsewhere.with("rate", 4).during(4.0, 0.5).and(2.0).in_rounds(3));
+    rows.push(elsewhere.with("rate", 4).during(4.0, 0.5).and(2.0).in_rounds(2));
     rows
 }
 

@@ -75,11 +75,11 @@ pub(crate) fn all() -> Vec<Table> {
             "A message is under way to no listener twice. The last columns are with 100,000 registered listeners, of \
              whom 1,000 are there.",
             columns(["1", "16", "64", "1-of-100000", "16-of-100000", "64-of-100000"], |row| {
-                let title = match row.strip_suffix("-of-100000") {
-                    None => format!("messages/s, {row} under way (÷ bare)"),
-                    Some(window) => format!("{window} under way, 100,000 registered (÷ bare)"),
+                let (title, beside) = match row.strip_suffix("-of-100000") {
+                    None => (format!("messages/s, {row} under way (÷ bare)"), Beside::Server("bare")),
+                    Some(window) => (format!("{window} under way, 100,000 registered"), Beside::Nothing),
                 };
-                vec![(title, MESSAGES, Beside::Server("bare"))]
+                vec![(title, MESSAGES, beside)]
             }),
         ),
         told(
