@@ -83,9 +83,14 @@ impl Peer for TcpStream {
     }
 
     fn reset(&self) {
-        if let Err(error) = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO)) {
-            tracing::debug!(%error, "cannot reset");
-        }
+        reset(self);
+    }
+}
+
+/// Makes the close of a TCP socket a broken one, so that nothing is left behind in the kernel.
+pub(crate) fn reset(socket: &impl AsFd) {
+    if let Err(error) = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "cannot reset");
     }
 }
 

@@ -34,7 +34,7 @@ const ENDING_STALL: Duration = Duration::from_secs(1);
 /// How long a peer may take nothing before its stream counts as slow.
 pub(crate) const SLOW: Duration = Duration::from_secs(1);
 /// When what was consumed is committed; half of what is promised.
-const COMMIT_LAG: Duration = Duration::from_millis(COMMIT_LAG_MS_MAX / 2);
+pub(crate) const COMMIT_LAG: Duration = Duration::from_millis(COMMIT_LAG_MS_MAX / 2);
 /// Heartbeats are late by up to this; with [`HEARTBEAT_S`] still within the 15 s that are promised.
 const HEARTBEAT_TICK: Duration = Duration::from_millis(250);
 /// A time that does not come; the timer is set all the same.

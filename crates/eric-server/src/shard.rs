@@ -30,6 +30,7 @@ use self::group::{Group, Slice, Why};
 pub(crate) use self::poller::Poller;
 pub(crate) use self::reel::chunk_of;
 use crate::acceptor::Place;
+use crate::peer::reset;
 use crate::session::{self, Handoff, Leave, Session, Untaken};
 
 /// Writes of one turn, and how long it may take, before whatever else waits has its turn.
@@ -298,13 +299,6 @@ impl Shard {
         arrivals.into_iter().for_each(|arrival| self.shards.serve_alone(arrival, None));
         let groups: Vec<usize> = self.groups.iter().map(|(index, _)| index).collect();
         groups.into_iter().for_each(|index| self.let_go(index, Some(Why::Stopping)));
-    }
-}
-
-/// Makes the close a broken one, so that nothing is left behind in the kernel.
-fn reset(socket: &TcpStream) {
-    if let Err(error) = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO)) {
-        tracing::debug!(%error, "cannot reset");
     }
 }
 

@@ -19,10 +19,8 @@ use super::Arrival;
 use super::reel::{Reel, chunk_of};
 use super::stream::{Owed, Stream};
 use crate::manner::Slow;
-use crate::session::{Handoff, SLOW, Untaken};
+use crate::session::{COMMIT_LAG, Handoff, SLOW, Untaken};
 
-/// When what was consumed is committed; half of what is promised.
-const COMMIT_LAG: Duration = Duration::from_millis(500);
 /// What one turn heard of which room is kept for the next.
 const HEARD_KEPT: usize = 64;
 /// Cursors that are moved in one call.
@@ -43,6 +41,8 @@ pub(super) struct Group {
     blocked: Vec<(usize, Instant)>,
     /// When cursors are due to move.
     commit_at: Option<Instant>,
+    /// Broadcasts since they moved.
+    uncommitted: usize,
     heard: Vec<Heard>,
     /// Streams that are to leave.
     leaving: Vec<(usize, Why)>,
@@ -95,6 +95,7 @@ impl Group {
             left: 0,
             blocked: Vec::new(),
             commit_at: None,
+            uncommitted: 0,
             heard: Vec::new(),
             leaving: Vec::new(),
             has_more: false,
@@ -214,6 +215,7 @@ impl Group {
     fn take(&mut self, heard: Heard) {
         match heard {
             Heard::All(framed) => {
+                self.uncommitted += 1;
                 for index in 0..self.reels.len() {
                     let frame = self.frame(&framed, self.reels[index].format);
                     self.reels[index].push(frame, Some(framed.entry().offset()));
@@ -261,7 +263,8 @@ impl Group {
             }
         }
         self.cut();
-        if self.reels.iter().any(|reel| reel.marks() > COMMIT_LAG_ENTRIES_MAX) {
+        // Counted since the last time, or one peer that takes nothing would have all others asked with every message.
+        if self.uncommitted > COMMIT_LAG_ENTRIES_MAX {
             self.commit();
         }
         self.has_more
@@ -377,6 +380,7 @@ impl Group {
 
     /// Moves the cursors to what peers have taken.
     fn commit(&mut self) {
+        self.uncommitted = 0;
         let mut least: Vec<u64> = self.reels.iter().map(Reel::end).collect();
         let mut is_all = true;
         let mut commits = 0;

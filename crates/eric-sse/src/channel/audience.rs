@@ -52,6 +52,7 @@ pub struct Audience {
     channel: Channel,
     inbox: Arc<Inbox>,
     following: Following,
+    epoch: Epoch,
     /// Everybody was handed what is theirs up to here.
     at: Offset,
     seats: Slab<Seated>,
@@ -149,6 +150,7 @@ impl Channel {
             channel: self.clone(),
             inbox,
             following,
+            epoch: self.core().engine.tail().epoch,
             at,
             seats: Slab::new(),
             mail: Vec::new(),
@@ -233,7 +235,7 @@ impl Audience {
     /// # });
     /// ```
     pub fn epoch(&self) -> Epoch {
-        self.channel.core().engine.tail().epoch
+        self.epoch
     }
 
     /// Everybody was handed what is theirs up to here.
@@ -449,7 +451,7 @@ impl Audience {
         reader.consumed = reader.consumed.max(offset);
         if reader.ack == Ack::Auto && reader.consumed > reader.committed {
             reader.committed = reader.consumed;
-            let to = Position { epoch: self.channel.core().engine.tail().epoch, offset: reader.consumed };
+            let to = Position { epoch: self.epoch, offset: reader.consumed };
             self.commits.push(Commit {
                 listener: reader.member.lane,
                 to,
@@ -517,7 +519,7 @@ impl Audience {
         self.inbox.forget(seat);
         self.mail.retain(|(to, _)| *to != seat);
         let tail = core.engine.tail();
-        let from = ReadFrom::After(Position { epoch: tail.epoch, offset: at });
+        let from = ReadFrom::After(Position { epoch: self.epoch, offset: at });
         Box::new(Subscription {
             channel: self.channel.clone(),
             reader,
