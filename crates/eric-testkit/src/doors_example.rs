@@ -1,8 +1,6 @@
 //! What the examples of the clients begin with: a hub behind its doors, in this process.
 
 use std::error::Error;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use eric_client::{ChannelId, HttpClient, ListenerId, SocketClient};
 use eric_server::{Server, ServerSettings};
@@ -52,9 +50,10 @@ fn run(example: impl AsyncFnOnce(Server, ChannelId, ListenerId) -> Outcome) {
         let hub = Hub::in_memory();
         let news = hub.channels().create("news".parse()?, ChannelSettings::default()).await?;
         let (bob, _) = news.ensure_listener("bob".parse()?).await?;
+        let folder = tempfile::tempdir()?;
         let settings = ServerSettings {
             listen: Some(([127, 0, 0, 1], 0).into()),
-            socket: Some(socket_path()),
+            socket: Some(folder.path().join("eric.sock")),
             ..ServerSettings::default()
         };
         example(Server::bind(hub, settings)?, news.id().clone(), bob.id().clone()).await
@@ -71,10 +70,4 @@ async fn serve(server: Server, client: impl Future<Output = Outcome>) -> Outcome
         outcome
     };
     tokio::join!(server.run(), stop).1
-}
-
-fn socket_path() -> PathBuf {
-    static SOCKETS: AtomicUsize = AtomicUsize::new(0);
-    let number = SOCKETS.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("eric-example-{}-{number}.sock", std::process::id()))
 }

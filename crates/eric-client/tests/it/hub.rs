@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use eric_client::{ChannelId, Event, Events, HttpClient, ListenerId, SettingsPatch, SocketClient};
 use eric_server::{Handle, Server, ServerSettings};
 use eric_sse::Hub;
 use futures_util::StreamExt as _;
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -20,6 +20,7 @@ pub(crate) struct TestHub {
     pub(crate) hub: Hub,
     pub(crate) address: SocketAddr,
     pub(crate) socket: PathBuf,
+    _folder: TempDir,
     handle: Handle,
     running: Option<JoinHandle<usize>>,
 }
@@ -30,12 +31,10 @@ impl TestHub {
     }
 
     pub(crate) fn start_at(listen: SocketAddr, hub: Hub) -> Self {
-        static SOCKETS: AtomicUsize = AtomicUsize::new(0);
-        let name =
-            format!("eric-client-{}-{}.sock", std::process::id(), SOCKETS.fetch_add(1, Ordering::Relaxed));
-        let socket = std::env::temp_dir().join(name);
+        let folder = TempDir::new().expect("a folder");
+        let socket = folder.path().join("eric.sock");
         let (address, handle, running) = serve(listen, &socket, hub.clone());
-        Self { hub, address, socket, handle, running: Some(running) }
+        Self { hub, address, socket, _folder: folder, handle, running: Some(running) }
     }
 
     /// Stops it and starts `hub` in its place.
@@ -72,7 +71,6 @@ impl TestHub {
 impl Drop for TestHub {
     fn drop(&mut self) {
         self.handle.stop();
-        let _ = std::fs::remove_file(&self.socket);
     }
 }
 

@@ -1,12 +1,12 @@
 //! A real server on a port of its own, and a client that speaks bytes.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use eric_server::{Handle, Server, ServerSettings};
 use eric_sse::Hub;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
@@ -20,7 +20,7 @@ pub(crate) struct TestServer {
     pub(crate) hub: Hub,
     pub(crate) address: std::net::SocketAddr,
     pub(crate) socket: PathBuf,
-    _folder: TestFolder,
+    _folder: TempDir,
     handle: Handle,
     pub(crate) running: Option<JoinHandle<usize>>,
 }
@@ -31,7 +31,7 @@ impl TestServer {
     }
 
     pub(crate) fn start_with(settings: ServerSettings) -> Self {
-        let (hub, folder) = (Hub::in_memory(), TestFolder::new());
+        let (hub, folder) = (Hub::in_memory(), TempDir::new().expect("a folder"));
         let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let socket = folder.path().join("eric.sock");
         let settings = ServerSettings { listen: Some(listen), socket: Some(socket.clone()), ..settings };
@@ -115,29 +115,6 @@ impl TestServer {
 impl Drop for TestServer {
     fn drop(&mut self) {
         self.handle.stop();
-    }
-}
-
-/// A folder of its own, removed when dropped.
-pub(crate) struct TestFolder(PathBuf);
-
-impl TestFolder {
-    pub(crate) fn new() -> Self {
-        static FOLDERS: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("eric-{}-{}", std::process::id(), FOLDERS.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TestFolder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

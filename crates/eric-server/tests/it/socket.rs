@@ -6,12 +6,13 @@ use std::time::Duration;
 use eric_server::{Server, ServerSettings};
 use eric_sse::Hub;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
 
 use crate::bad_input::bytes;
-use crate::server::{SOON, TestFolder, TestLines, TestServer};
+use crate::server::{SOON, TestLines, TestServer};
 
 const DOCUMENT: &str = include_str!("../../../../docs/socket.md");
 
@@ -303,7 +304,7 @@ fn bind(path: &std::path::Path) -> std::io::Result<Server> {
 
 #[tokio::test]
 async fn a_path_is_taken_only_from_the_dead() {
-    let folder = TestFolder::new();
+    let folder = TempDir::new().unwrap();
     let path = folder.path().join("eric.sock");
     let refused = |path: &std::path::Path, reason: &str| {
         let error = bind(path).expect_err("it is taken").to_string();
@@ -339,7 +340,7 @@ async fn a_path_is_taken_only_from_the_dead() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_starts_while_another_stops_keeps_its_file() {
-    let folder = TestFolder::new();
+    let folder = TempDir::new().unwrap();
     let path = folder.path().join("eric.sock");
     let mut server = bind(&path).unwrap();
     for _ in 0..300 {
@@ -362,7 +363,7 @@ async fn who_starts_while_another_stops_keeps_its_file() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_that_start_at_once_one_gets_the_path() {
-    let folder = TestFolder::new();
+    let folder = TempDir::new().unwrap();
     let path = folder.path().join("eric.sock");
     for _ in 0..20 {
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
