@@ -23,6 +23,10 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A message hub for the web: channels, listeners, a queue per listener, delivered as Server-Sent Events.
 ///
 /// Start one:       eric serve
