@@ -171,8 +171,8 @@ impl Serve {
 /// Serves until a signal says stop, and then as long as the grace allows; a second signal ends it at once.
 async fn run(server: Server, mut stop: StopSignals) -> anyhow::Result<()> {
     let handle = server.handle();
-    let running = server.run();
-    tokio::pin!(running);
+    // Where its connections are: on this thread, every one that is accepted would have to wake another.
+    let mut running = tokio::spawn(server.run());
     let cut = tokio::select! {
         cut = &mut running => cut,
         name = stop.next() => {
@@ -187,6 +187,7 @@ async fn run(server: Server, mut stop: StopSignals) -> anyhow::Result<()> {
             }
         }
     };
+    let cut = cut.context("the server broke down")?;
     if cut > 0 {
         tracing::warn!(connections = cut, "cut after the grace");
     }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::acceptor::{self, Places};
+use crate::descriptors::make_room;
 use crate::http::{self, connection};
 use crate::settings::ServerSettings;
 use crate::shard::{Poller, Shards};
@@ -75,6 +76,9 @@ impl Doors {
         let shards = if http.is_some() { settings.shards } else { 0 };
         let pollers = (0..shards).map(|_| Poller::new()).collect::<Result<_, _>>();
         let pollers = pollers.map_err(|error| named("streams", error))?;
+        if let Some(door) = &http {
+            make_room(settings.connections, door).map_err(|error| named("descriptors", error))?;
+        }
         Ok(Self { settings, http, socket, pollers })
     }
 
