@@ -19,9 +19,10 @@ mod watched;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::extract::FromRef;
 use axum::response::Response;
 use axum::routing::{get, post, put};
-use axum::{Extension, Router};
 use eric_sse::Hub;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
@@ -59,22 +60,37 @@ impl Door {
     ) -> Self {
         let durability =
             HeaderValue::from_str(&hub.durability().to_string()).expect("a word is a header value");
-        let routes = routes(hub, &settings.cors_origins, durability.clone()).layer(Extension(stop.clone()));
+        let routes = routes(hub, &settings.cors_origins, stop.clone());
         Self { routes, durability, stop, tasks, shards }
     }
 }
 
+/// What is behind the door, for its routes.
+#[derive(Debug, Clone)]
+struct Behind {
+    hub: Arc<Hub>,
+    stop: CancellationToken,
+}
+
+impl FromRef<Behind> for Arc<Hub> {
+    fn from_ref(behind: &Behind) -> Self {
+        behind.hub.clone()
+    }
+}
+
+impl FromRef<Behind> for CancellationToken {
+    fn from_ref(behind: &Behind) -> Self {
+        behind.stop.clone()
+    }
+}
+
 /// Every route: those of v1, and those of eric-api.
-fn routes(hub: Hub, origins: &CorsOrigins, durability: HeaderValue) -> Router {
+fn routes(hub: Hub, origins: &CorsOrigins, stop: CancellationToken) -> Router {
     let routes = v1()
-        .layer(axum::middleware::map_response(problem::method_not_allowed))
+        .method_not_allowed_fallback(problem::method_not_allowed)
         .merge(api::routes())
         .fallback(problem::not_found)
-        .with_state(Arc::new(hub))
-        .layer(axum::middleware::map_response(move |mut response: Response| {
-            response.headers_mut().insert(DURABILITY, durability.clone());
-            std::future::ready(response)
-        }));
+        .with_state(Behind { hub: Arc::new(hub), stop });
     match cors(origins) {
         Some(cors) => routes.layer(cors),
         None => routes,
@@ -82,7 +98,7 @@ fn routes(hub: Hub, origins: &CorsOrigins, durability: HeaderValue) -> Router {
 }
 
 /// Every route of v1.
-fn v1() -> Router<Arc<Hub>> {
+fn v1() -> Router<Behind> {
     Router::new()
         .route("/v1/channels", get(channels::list).post(channels::create))
         .route("/v1/channels/{channel}", get(channels::show).put(channels::ensure).delete(channels::remove))

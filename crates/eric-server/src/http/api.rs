@@ -10,17 +10,16 @@ mod listeners;
 mod publish;
 mod refusal;
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
-use eric_sse::Hub;
 use http::header::{ALLOW, HeaderValue, LOCATION};
 use http::{StatusCode, Uri};
 
+use super::Behind;
+
 /// Every route of eric-api.
-pub(super) fn routes() -> Router<Arc<Hub>> {
+pub(super) fn routes() -> Router<Behind> {
     Router::new()
         .route("/", only("GET", get(channels::all)))
         .route("/channels", only("GET", get(channels::list)))
@@ -37,7 +36,7 @@ pub(super) fn routes() -> Router<Arc<Hub>> {
 }
 
 /// A route of one method; `HEAD` is not allowed where `GET` is.
-fn only(method: &'static str, route: MethodRouter<Arc<Hub>>) -> MethodRouter<Arc<Hub>> {
+fn only(method: &'static str, route: MethodRouter<Behind>) -> MethodRouter<Behind> {
     let refuse = move || not_allowed(method);
     let route = if method == "GET" { route.head(refuse) } else { route };
     route.fallback(refuse)

@@ -191,13 +191,10 @@ fn answer(request: Request<Incoming>, door: &Arc<Door>, progress: &SharedProgres
     let is_too_large = head_size(&request) > REQUEST_HEAD_BYTES_MAX;
     Box::pin(async move {
         let mut response = match is_too_large {
-            true => {
-                let mut refused = Refusal(refusal(431)).into_response();
-                refused.headers_mut().insert(DURABILITY, durability);
-                refused
-            }
+            true => Refusal(refusal(431)).into_response(),
             false => routes.oneshot(request).await.unwrap_or_else(|never| match never {}),
         };
+        response.headers_mut().insert(DURABILITY, durability);
         let carried = response.extensions_mut().remove::<Carried>();
         if let Some(handoff) = carried.and_then(|carried| carried.take()) {
             let (head, _) = response.into_parts();

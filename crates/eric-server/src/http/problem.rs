@@ -53,17 +53,7 @@ pub(super) async fn not_found(uri: Uri) -> Response {
     }
 }
 
-/// Says of a bare 405 what it is; its `Allow` stays.
-pub(super) async fn method_not_allowed(method: Method, response: Response) -> Response {
-    if response.status() != StatusCode::METHOD_NOT_ALLOWED || response.headers().contains_key(CONTENT_TYPE) {
-        return response;
-    }
-    let detail = format!("method={method} is not for this path");
-    let mut refusal = Refusal(Problem::new(Code::MethodNotAllowed, detail)).into_response();
-    for (name, value) in response.headers() {
-        if name != http::header::CONTENT_LENGTH {
-            refusal.headers_mut().append(name, value.clone());
-        }
-    }
-    refusal
+/// What is answered where a route is for other methods; the router adds which.
+pub(super) async fn method_not_allowed(method: Method) -> Refusal {
+    Refusal(Problem::new(Code::MethodNotAllowed, format!("method={method} is not for this path")))
 }

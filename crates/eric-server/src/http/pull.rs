@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::extract::State;
 use eric_protocol::answer::PullBody;
 use eric_protocol::{Code, Problem};
@@ -25,7 +24,7 @@ use crate::session;
 /// `GET /v1/channels/{c}/listeners/{l}/messages`.
 pub(super) async fn pull(
     State(hub): State<Arc<Hub>>,
-    Extension(stop): Extension<CancellationToken>,
+    State(stop): State<CancellationToken>,
     OfListener(channel, listener): OfListener,
     query: Query,
 ) -> Answer {
