@@ -47,6 +47,13 @@ struct Own {
     written: VecDeque<Written>,
 }
 
+impl Own {
+    /// Nothing is left to send, and nothing that was sent may still have to be taken.
+    fn is_over(&self) -> bool {
+        self.waiting.is_empty() && self.written.is_empty()
+    }
+}
+
 #[derive(Debug)]
 struct Piece {
     kind: Kind,
@@ -237,7 +244,10 @@ impl Stream {
                 slices => (&self.socket).write_vectored(slices),
             };
             match written {
-                Ok(written) => self.advance(reel.end(), written as u64),
+                Ok(written) => {
+                    self.advance(reel.end(), written as u64);
+                    self.own.take_if(|own| own.is_over());
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.is_blocked = true;
@@ -291,7 +301,10 @@ impl Stream {
                 own.bytes -= piece.bytes.len();
                 own.sent = 0;
                 own.waiting.pop_front();
-                own.written.push_back(written);
+                // What holds no entry only tells those before it apart: a stream's head is not kept.
+                if offset.is_some() || !own.written.is_empty() {
+                    own.written.push_back(written);
+                }
             }
         }
     }
@@ -318,9 +331,7 @@ impl Stream {
         }
         let at = at.saturating_sub(untaken);
         let alone = own.written.drain(..taken).filter_map(|written| written.offset).max();
-        if own.written.is_empty() && own.waiting.is_empty() {
-            self.own = None;
-        }
+        self.own.take_if(|own| own.is_over());
         (at, reel.offset_at(at).max(alone.unwrap_or(Offset::ZERO)))
     }
 
