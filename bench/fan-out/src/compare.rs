@@ -74,12 +74,17 @@ fn measure(flags: &Flags, mut rows: Vec<Row>) -> anyhow::Result<()> {
 fn steps(rows: &[Row], rounds: usize) -> Vec<(usize, &Row, &'static str)> {
     let mut steps = Vec::new();
     for round in 1..=rounds {
-        for row in rows.iter().filter(|row| round <= row.rounds_max) {
-            let peers = row.peers.iter().filter(|name| round <= peer::rounds_max(name));
+        for row in rows {
+            let peers = row.peers.iter().filter(|name| round <= rounds_max(row, name));
             steps.extend(peers.map(|&name| (round, row, name)));
         }
     }
     steps
+}
+
+/// The rounds in which a server does a row: ours all, the others so many that all ends on the same day.
+fn rounds_max(row: &Row, peer: &str) -> usize {
+    if peer == "eric" { usize::MAX } else { row.rounds_max.min(peer::rounds_max(peer)) }
 }
 
 #[cfg(test)]
@@ -87,13 +92,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_take_turns_and_the_whole_ends_within_three_quarters_of_an_hour() {
+    fn servers_take_turns_and_the_whole_ends_within_an_hour() {
         let rows = row::all();
         let steps = steps(&rows, 5);
         let first: Vec<&str> = steps.iter().take(3).map(|(_, _, peer)| *peer).collect();
         assert_eq!(first, ["bare", "bare-join", "eric"]);
         let seconds: f64 = steps.iter().map(|(_, row, _)| row.seconds).sum();
         // There has to be time for what is repeated.
-        assert!(seconds < 40.0 * 60.0, "{seconds}");
+        assert!(seconds < 50.0 * 60.0, "{seconds}");
     }
 }

@@ -30,6 +30,7 @@ pub(crate) struct Row {
     pub(crate) scenario: &'static str,
     pub(crate) flags: Vec<(&'static str, String)>,
     pub(crate) peers: Vec<&'static str>,
+    /// For all but ours.
     pub(crate) rounds_max: usize,
     /// About so long with one server.
     pub(crate) seconds: f64,
@@ -86,7 +87,7 @@ pub(crate) fn all() -> Vec<Row> {
     }
     for window in [1, 16, 64] {
         let id = format!("c-{window}-of-100000");
-        rows.push(unicast(id, 100_000, window, &["eric"]).and(6.0).in_rounds(2));
+        rows.push(unicast(id, 100_000, window, &["eric"]).and(6.0));
     }
     for listeners in IDLE_SIZES {
         let peers: &[&str] = if listeners > 10_000 { &FAST } else { &PEERS };

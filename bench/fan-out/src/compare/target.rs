@@ -63,20 +63,14 @@ impl Target {
 fn all(results: &Results) -> Vec<Target> {
     let from = Source { results };
     let mut targets = Vec::new();
-    for window in [1, 32, 64] {
-        let (row, what) = (format!("a-{window}"), format!("1,000 listeners, {window} under way"));
-        let ratio = |figure, below, wanted, what| from.ratio(what, wanted, figure, &row, "eric", below);
-        targets.push(ratio(
-            DELIVERIES,
-            "bare-join",
-            AtLeast(0.9),
-            format!("{what}: deliveries/s ÷ joining bare"),
-        ));
-        targets.push(ratio(PROCESSOR, "bare-join", AtMost(1.15), format!("{what}: CPU ÷ joining bare")));
-        targets.push(ratio(DELIVERIES, "nchan", AtLeast(5.0), format!("{what}: deliveries/s ÷ nchan")));
-        let what = format!("{what}: durable ÷ in memory");
-        targets.push(from.ratio(what, AtLeast(0.8), DELIVERIES, &row, "eric-file", "eric"));
-    }
+    let (row, what) = ("a-32", "1,000 listeners, 32 under way");
+    let ratio = |figure, below, wanted, what| from.ratio(what, wanted, figure, row, "eric", below);
+    let beside = format!("{what}: deliveries/s ÷ joining bare");
+    targets.push(ratio(DELIVERIES, "bare-join", AtLeast(0.9), beside));
+    targets.push(ratio(PROCESSOR, "bare-join", AtMost(1.15), format!("{what}: CPU ÷ joining bare")));
+    targets.push(ratio(DELIVERIES, "nchan", AtLeast(5.0), format!("{what}: deliveries/s ÷ nchan")));
+    let durable = format!("{what}: durable ÷ in memory");
+    targets.push(from.ratio(durable, AtLeast(0.8), DELIVERIES, row, "eric-file", "eric"));
     for rate in [20, 100] {
         let (row, what) = (format!("b-{rate}"), format!("1,000 listeners, {rate}/s"));
         let ratio = |figure, wanted, what| from.ratio(what, wanted, figure, &row, "eric", "bare");
@@ -90,7 +84,8 @@ fn all(results: &Results) -> Vec<Target> {
         let (many, beside) = (format!("{row}-of-100000"), format!("{what}: 100,000 registered ÷ 1,000"));
         targets.push(from.growth(beside, AtLeast(0.9), MESSAGES, &many, &row));
     }
-    for size in IDLE_SIZES {
+    // A fresh server's own memory is no part of a stream's, but of a thousand it would be.
+    for size in IDLE_SIZES.into_iter().filter(|size| *size >= 10_000) {
         let (row, what) = (format!("d-{size}"), format!("{size} idle streams"));
         targets.push(from.figure(format!("{what}: memory of each"), AtMost(1_500.0), PER_STREAM, &row));
         let with = format!("{what}: memory of each with its listener");
@@ -189,7 +184,7 @@ mod tests {
         assert_eq!(end(line(&[90.0, 95.0, 200.0], start)), " | ≥ 0.90 | 0.95 | met |");
         assert_eq!(end(line(&[89.0], start)), " | ≥ 0.90 | 0.89 | **missed** |");
         assert_eq!(end(line(&[95.0, 0.0], start)), " | ≥ 0.90 | 0.95 | **missed**: it failed |");
-        assert!(line(&[95.0], "| 1000 idle streams: CPU").ends_with("| – | not measured |"));
+        assert!(line(&[95.0], "| 10000 idle streams: CPU").ends_with("| – | not measured |"));
         assert!(render(&Results::default()).is_none());
     }
 
