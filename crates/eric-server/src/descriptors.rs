@@ -39,25 +39,3 @@ pub(crate) fn make_room(connections: usize, any: impl AsFd) -> io::Result<()> {
         Err(error) => Err(error.into()),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn the_table_has_room_for_all_connections_before_they_come() {
-        let size = || {
-            let status = std::fs::read_to_string("/proc/self/status").unwrap();
-            let line = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
-            line.trim().parse::<u64>().unwrap()
-        };
-        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let (before, connections) = (size(), 600);
-        make_room(connections, std::io::stdin()).unwrap();
-        let wanted = ((connections + DESCRIPTORS_RESERVED) as u64).min(limit);
-        assert!(size() >= wanted, "{} of {wanted}, {before} before", size());
-        // More than the limit allows is no error.
-        make_room(usize::MAX, std::io::stdin()).unwrap();
-    }
-}

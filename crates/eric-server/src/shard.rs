@@ -91,6 +91,8 @@ struct Shard {
     by_channel: HashMap<ChannelId, usize>,
     /// Groups that have something to do.
     busy: VecDeque<usize>,
+    /// Groups whose round was cut: they go on behind those that something came for meanwhile.
+    unfinished: Vec<usize>,
 }
 
 impl Shards {
@@ -99,9 +101,15 @@ impl Shards {
         let mailboxes = pollers.iter().map(|_| Arc::default()).collect();
         let shards = Arc::new(Self { mailboxes, next: AtomicUsize::new(0), tasks, stop });
         for (poller, mailbox) in pollers.into_iter().zip(&shards.mailboxes) {
-            let (shards, mailbox) = (shards.clone(), mailbox.clone());
-            let (groups, by_channel, busy) = <_>::default();
-            let shard = Shard { shards: shards.clone(), mailbox, poller, groups, by_channel, busy };
+            let shard = Shard {
+                shards: shards.clone(),
+                mailbox: mailbox.clone(),
+                poller,
+                groups: slab::Slab::new(),
+                by_channel: HashMap::new(),
+                busy: VecDeque::new(),
+                unfinished: Vec::new(),
+            };
             shards.tasks.spawn(shard.run());
         }
         shards
@@ -234,21 +242,21 @@ impl Shard {
     /// Hears, and sends what is pending, for a while. False when nothing is left to do.
     fn turn(&mut self) -> bool {
         let mut slice = Slice { sends: SLICE_SENDS, until: Instant::now() + SLICE_TIME };
+        self.busy.extend(self.unfinished.drain(..));
         for _ in 0..self.busy.len() {
             let Some(index) = self.busy.pop_front() else { break };
             let group = &mut self.groups[index];
-            group.is_busy = false;
             group.hear();
-            let has_more = group.serve(&mut slice);
-            if has_more {
-                begin(group, index, &mut self.busy);
+            group.is_busy = group.serve(&mut slice);
+            if group.is_busy {
+                self.unfinished.push(index);
             }
             self.let_go(index, None);
             if slice.is_over() {
                 break;
             }
         }
-        !self.busy.is_empty()
+        !self.busy.is_empty() || !self.unfinished.is_empty()
     }
 
     fn tick(&mut self) {
@@ -286,6 +294,7 @@ impl Shard {
             let group = self.groups.remove(index);
             self.by_channel.remove(group.channel().id());
             self.busy.retain(|busy| *busy != index);
+            self.unfinished.retain(|unfinished| *unfinished != index);
         }
     }
 

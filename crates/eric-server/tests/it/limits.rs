@@ -277,3 +277,24 @@ async fn every_limit_of_time_holds_until_it_is_reached_and_no_longer() {
         stuck_client_is_reset(&server),
     );
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_table_of_descriptors_has_room_for_all_connections_before_they_come() {
+    let room = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+        line.trim().parse::<usize>().unwrap()
+    };
+    let bind = |connections| {
+        let listen = Some(([127, 0, 0, 1], 0).into());
+        Server::bind(Hub::in_memory(), ServerSettings { listen, connections, ..ServerSettings::default() })
+    };
+    let limit = eric_server::raise_descriptor_limit();
+    let connections = 600;
+    let _server = bind(connections).unwrap();
+    let wanted = (connections + DESCRIPTORS_RESERVED).min(limit);
+    assert!(room() >= wanted, "{} of {wanted}", room());
+    // More than there can be is no error.
+    let _server = bind(usize::MAX).unwrap();
+}
