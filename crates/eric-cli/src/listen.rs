@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use eric_client::{
     Ack, ChannelId, EndReason, Event, Events, Frames, HttpClient, ListenerId, Position, ReadFrom,
-    SettingsPatch, SubscribeOptions, WatchOptions,
+    SettingsPatch, Slow, SubscribeOptions, WatchOptions,
 };
 use futures_util::{FutureExt as _, StreamExt as _};
 
@@ -56,6 +57,10 @@ struct How {
     /// Begins after this message, or at the `earliest` or `latest`.
     #[arg(long, value_name = "ID")]
     after: Option<ReadFrom>,
+    /// What happens where messages are printed slower than they come: `spill` loses nothing that the channel keeps,
+    /// `drop` and `latest` leave broadcasts out and say how many, `disconnect` begins again.
+    #[arg(long, value_name = "WHAT", default_value = "spill", hide_default_value = true, value_parser = slow())]
+    slow: Slow,
     /// Ends after so many messages.
     #[arg(long, value_name = "N")]
     count: Option<u64>,
@@ -66,7 +71,17 @@ struct How {
     target: Target,
 }
 
+/// The names of [`Slow`].
+fn slow() -> impl TypedValueParser<Value = Slow> {
+    let names = PossibleValuesParser::new(Slow::ALL.map(Slow::name));
+    names.map(|name| Slow::named(&name).expect("it is one of them"))
+}
+
 impl How {
+    fn is_beyond_the_socket(&self) -> bool {
+        self.after.is_some() || self.slow != Slow::default()
+    }
+
     fn give_up_after(&self) -> Option<Duration> {
         self.give_up_after.map(Duration::from_secs)
     }
@@ -79,8 +94,8 @@ impl Listen {
             match door {
                 Door::Http(hub) => self.over_http(hub).await,
                 Door::Socket(hub) => {
-                    if self.create || self.ack || self.how.after.is_some() {
-                        return Err(beyond_the_socket("--create, --ack or --after"));
+                    if self.create || self.ack || self.how.is_beyond_the_socket() {
+                        return Err(beyond_the_socket("--create, --ack, --after or --slow"));
                     }
                     let frames = hub.stream_with_ids(&self.channel, &self.listener).await?;
                     print_frames(frames, self.how.count).await
@@ -98,6 +113,7 @@ impl Listen {
         let options = SubscribeOptions {
             after: how.after.unwrap_or_default(),
             ack: if ack { Ack::Manual } else { Ack::Auto },
+            slow: how.slow,
             give_up_after: how.give_up_after(),
             ..SubscribeOptions::default()
         };
@@ -116,14 +132,15 @@ impl Watch {
                 Door::Http(hub) => {
                     let options = WatchOptions {
                         after: how.after.unwrap_or_default(),
+                        slow: how.slow,
                         give_up_after: how.give_up_after(),
                     };
                     let events = hub.watch(&channel, options);
                     print_events(events, how.count, None::<NoAck>).await
                 }
                 Door::Socket(hub) => {
-                    if how.after.is_some() {
-                        return Err(beyond_the_socket("--after"));
+                    if how.is_beyond_the_socket() {
+                        return Err(beyond_the_socket("--after or --slow"));
                     }
                     print_frames(hub.watch_with_ids(&channel).await?, how.count).await
                 }

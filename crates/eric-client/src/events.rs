@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use eric_protocol::Code;
+use eric_protocol::{Code, Slow};
 use eric_sse::{Ack, ChannelId, Conflict, ListenerId, Position, ReadFrom};
 use futures_core::Stream;
 use reqwest::Response;
@@ -45,6 +45,9 @@ pub struct SubscribeOptions {
     /// What to do where the listener has a live stream. Who refuses tries for a minute after a cut, for that stream may
     /// be its own, which the hub has not missed yet.
     pub conflict: Conflict,
+    /// What happens where messages are not taken as fast as they come. With [`Ack::Manual`] nothing can be left out:
+    /// [`Slow::Drop`] and [`Slow::Latest`] are refused.
+    pub slow: Slow,
     /// How long to be without a connection before giving up; none is for ever.
     pub give_up_after: Option<Duration>,
 }
@@ -61,6 +64,8 @@ pub struct SubscribeOptions {
 pub struct WatchOptions {
     /// Where the stream begins; [`ReadFrom::Cursor`] is the newest message.
     pub after: ReadFrom,
+    /// What happens where messages are not taken as fast as they come.
+    pub slow: Slow,
     /// How long to be without a connection before giving up; none is for ever.
     pub give_up_after: Option<Duration>,
 }
@@ -220,13 +225,13 @@ impl Events {
         listener: ListenerId,
         options: SubscribeOptions,
     ) -> Self {
-        let SubscribeOptions { after, ack, conflict, give_up_after } = options;
-        Self::new(Source::listener(client, channel, listener, after, ack, conflict), after, give_up_after)
+        let (after, give_up_after) = (options.after, options.give_up_after);
+        Self::new(Source::listener(client, channel, listener, &options), after, give_up_after)
     }
 
     pub(crate) fn watch(client: HttpClient, channel: ChannelId, options: WatchOptions) -> Self {
-        let WatchOptions { after, give_up_after } = options;
-        Self::new(Source::watcher(client, channel, after), after, give_up_after)
+        let WatchOptions { after, slow, give_up_after } = options;
+        Self::new(Source::watcher(client, channel, after, slow), after, give_up_after)
     }
 
     fn new(source: Source, after: ReadFrom, give_up_after: Option<Duration>) -> Self {

@@ -49,7 +49,7 @@ mod wire;
 pub use answer::{Channel, Gap, GapReason, Listener, Page, Pulled, Received, Taken, TakenBatch};
 pub use application::HttpWire;
 pub use back_off::RetryPolicy;
-pub use eric_protocol::Code;
+pub use eric_protocol::{Code, Slow};
 pub use eric_sse::lane::Overflow;
 pub use eric_sse::{
     Ack, ChannelId, Conflict, IdempotencyKey, ListenerId, ListenerOrder, Message, MessageId, MessageType,

@@ -13,8 +13,10 @@ pub mod message;
 mod object;
 pub mod problem;
 pub mod settings;
+pub mod slow;
 pub mod socket;
 
 pub use code::Code;
 pub use exception::Exception;
 pub use problem::Problem;
+pub use slow::Slow;

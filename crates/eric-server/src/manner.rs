@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use eric_protocol::Slow;
 use eric_sse::sse::encode::{Format, control_frame, gap_frame, prime, prologue, retry_line};
 use eric_sse::{Gap, Subscription};
 
@@ -15,19 +16,6 @@ pub(crate) enum Manner {
     Compatible,
     /// Lines of JSON on the Unix socket, and nothing else.
     Lines { has_ids: bool },
-}
-
-/// What happens to a live stream whose peer takes less than it is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Slow {
-    /// It reads the log, at its own pace.
-    Spill,
-    /// It is reset; its cursor stays.
-    Disconnect,
-    /// Broadcasts are left out, once it is too far behind.
-    Drop,
-    /// Broadcasts are left out but for the latest, while its peer has no room.
-    Latest,
 }
 
 impl Manner {

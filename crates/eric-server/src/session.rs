@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
+use eric_protocol::Slow;
 use eric_sse::limits::{
     COMMIT_LAG_ENTRIES_MAX, COMMIT_LAG_MS_MAX, HANDOVER_MS_MAX, HEARTBEAT_S, WRITE_STALL_S,
 };
@@ -23,7 +24,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::acceptor::Place;
-use crate::manner::{Manner, Slow};
+use crate::manner::Manner;
 use crate::peer::Peer;
 use crate::shard::{Arrival, Shards};
 

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use eric_protocol::Slow;
 use eric_sse::{Ack, ChannelId, Conflict, ListenerId, Position, ReadFrom};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, Url};
 use tokio::time::timeout;
 
+use super::SubscribeOptions;
 use crate::error::Error;
 use crate::http::HttpClient;
 use crate::limits::ANSWER_S;
@@ -33,10 +35,9 @@ impl Source {
         client: HttpClient,
         channel: ChannelId,
         listener: ListenerId,
-        after: ReadFrom,
-        ack: Ack,
-        conflict: Conflict,
+        options: &SubscribeOptions,
     ) -> Self {
+        let SubscribeOptions { after, ack, conflict, slow, .. } = *options;
         let mut url = client.listener_route(&channel, &listener, &["events"]);
         let ack_name = match ack {
             Ack::Auto => "auto",
@@ -47,14 +48,14 @@ impl Source {
             Conflict::Refuse => "refuse",
         };
         url.query_pairs_mut().append_pair("ack", ack_name).append_pair("conflict", conflict);
-        begin(&mut url, after);
+        begin(&mut url, after, slow);
         let cursor_of = (after == ReadFrom::Cursor && ack == Ack::Auto).then_some((channel, listener));
         Self { client, url, cursor_of }
     }
 
-    pub(super) fn watcher(client: HttpClient, channel: ChannelId, after: ReadFrom) -> Self {
+    pub(super) fn watcher(client: HttpClient, channel: ChannelId, after: ReadFrom, slow: Slow) -> Self {
         let mut url = client.route(&["channels", channel.as_str(), "events"]);
-        begin(&mut url, after);
+        begin(&mut url, after, slow);
         Self { client, url, cursor_of: None }
     }
 
@@ -107,9 +108,9 @@ impl Source {
     }
 }
 
-fn begin(url: &mut Url, after: ReadFrom) {
+fn begin(url: &mut Url, after: ReadFrom, slow: Slow) {
     let mut query = url.query_pairs_mut();
-    query.append_pair("data", "envelope");
+    query.append_pair("data", "envelope").append_pair("slow", slow.name());
     match after {
         ReadFrom::Earliest => query.append_pair("after", "earliest"),
         ReadFrom::Latest => query.append_pair("after", "latest"),

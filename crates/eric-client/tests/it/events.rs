@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use eric_client::{
-    Code, Conflict, EndReason, ErrorKind, Event, Events, Message, ReadFrom, SubscribeOptions, WatchOptions,
+    Ack, Code, Conflict, EndReason, ErrorKind, Event, Events, GapReason, Message, ReadFrom, Slow,
+    SubscribeOptions, WatchOptions,
 };
 
 use crate::hub::{TestHub, connected, http, id, listener, next, next_payload, next_told};
@@ -139,4 +140,40 @@ async fn dropping_a_stream_lets_go_of_the_listener() {
     assert!(client.listener(&c, &l).await.unwrap().is_connected);
     drop(events);
     while client.listener(&c, &l).await.unwrap().is_connected {}
+}
+
+#[tokio::test]
+async fn what_a_slow_reader_let_be_left_out_is_told_to_the_last_message() {
+    let hub = TestHub::start();
+    let (client, c, _) = hub.with_listener().await;
+    let mut events = client.watch(&c, WatchOptions { slow: Slow::Drop, ..WatchOptions::default() });
+    connected(&mut events).await;
+    // 24 MB: more than the kernel, the client and the hub together have room for.
+    let (messages, text) = (384, "x".repeat(64 * 1024));
+    for _ in 0..messages {
+        client.broadcast(&c, Message::of("page", &text).unwrap()).await.unwrap();
+    }
+    let (mut received, mut missed) = (0, 0);
+    while received + missed < messages {
+        match next_told(&mut events).await {
+            Event::Message(page) => received += u64::from(page.payload.len() == text.len() + 2),
+            Event::Gap(gap) => {
+                assert_eq!(gap.reason, GapReason::Slow);
+                missed += gap.missed.expect("what was left out is counted");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(missed > 0, "all {received} were received");
+    assert_eq!(received + missed, messages);
+    client.broadcast(&c, Message::of("page", "after").unwrap()).await.unwrap();
+    assert_eq!(next_payload(&mut events).await, r#""after""#, "and then it goes on");
+}
+
+#[tokio::test]
+async fn nothing_is_left_out_where_each_message_is_acknowledged() {
+    let hub = TestHub::start();
+    let (client, c, l) = hub.with_listener().await;
+    let options = SubscribeOptions { ack: Ack::Manual, slow: Slow::Latest, ..SubscribeOptions::default() };
+    fails(client.subscribe(&c, &l, options), Code::BadRequest).await;
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::extract::State;
 use axum::response::Response;
-use eric_protocol::{Code, Problem};
+use eric_protocol::{Code, Problem, Slow};
 use eric_sse::sse::encode::Format;
 use eric_sse::{Ack, Channel, Conflict, Hub, ReadFrom, Subscribe};
 use http::HeaderMap;
@@ -15,7 +15,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, 
 
 use super::params::{InChannel, OfListener, Query, last_event_id};
 use super::problem::{Answer, Refusal};
-use crate::manner::{Manner, Slow};
+use crate::manner::Manner;
 use crate::session::{self, Handoff};
 
 /// A [`Handoff`] on its way through a response's extensions, to be taken once.
@@ -28,12 +28,6 @@ impl Carried {
     }
 }
 
-const SLOW: &[(&str, Slow)] = &[
-    ("spill", Slow::Spill),
-    ("disconnect", Slow::Disconnect),
-    ("drop", Slow::Drop),
-    ("latest", Slow::Latest),
-];
 const FORMATS: &[(&str, Format)] = &[("payload", Format::Payload), ("envelope", Format::Envelope)];
 
 /// `GET /v1/channels/{c}/listeners/{l}/events`.
@@ -100,7 +94,8 @@ fn read_from(query: &Query, headers: &HeaderMap) -> Result<ReadFrom, Refusal> {
 
 fn manner(query: &Query) -> Result<Manner, Problem> {
     let is_primed = query.choice("prime", &[("0", false), ("1", true)])?;
-    let (format, slow) = (query.choice("data", FORMATS)?, query.choice("slow", SLOW)?);
+    let (format, slow) =
+        (query.choice("data", FORMATS)?, query.choice("slow", &Slow::ALL.map(|slow| (slow.name(), slow)))?);
     Ok(Manner::Events { format, is_primed, slow })
 }
 

@@ -6,6 +6,7 @@
 use std::task::Waker;
 
 use bytes::Bytes;
+use eric_protocol::Slow;
 use eric_sse::limits::{
     COMMIT_LAG_ENTRIES_MAX, HEARTBEAT_S, REEL_BYTES_MAX, REEL_ENTRIES_MAX, STREAM_MAIL_BYTES_MAX,
     STREAM_MAIL_ENTRIES_MAX, WRITE_STALL_S,
@@ -18,7 +19,6 @@ use tokio::time::{Duration, Instant};
 use super::Arrival;
 use super::reel::{Reel, chunk_of};
 use super::stream::{Owed, Stream};
-use crate::manner::Slow;
 use crate::session::{COMMIT_LAG, Handoff, SLOW, Untaken};
 
 /// What one turn heard of which room is kept for the next.
@@ -39,6 +39,8 @@ pub(super) struct Group {
     left: usize,
     /// Streams whose peers have no room, since when.
     blocked: Vec<(usize, Instant)>,
+    /// Some of them have room again.
+    has_unblocked: bool,
     /// When cursors are due to move.
     commit_at: Option<Instant>,
     /// Broadcasts since they moved.
@@ -94,6 +96,7 @@ impl Group {
             next: 0,
             left: 0,
             blocked: Vec::new(),
+            has_unblocked: false,
             commit_at: None,
             uncommitted: 0,
             heard: Vec::new(),
@@ -173,6 +176,7 @@ impl Group {
 
     /// Puts what came on the reels, as far as there is room.
     pub(super) fn hear(&mut self) {
+        self.unblock();
         if !std::mem::take(&mut self.is_woken) && !self.has_more {
             return;
         }
@@ -291,8 +295,16 @@ impl Group {
             self.leaving.push((seat, Why::Gone));
         } else if has_room && stream.is_blocked {
             stream.is_blocked = false;
-            self.blocked.retain(|(blocked, _)| *blocked != seat);
+            self.has_unblocked = true;
             self.addressed.push(seat);
+        }
+    }
+
+    /// Forgets who has room again: once for all of them, for thousands may have it at the same time.
+    fn unblock(&mut self) {
+        if std::mem::take(&mut self.has_unblocked) {
+            let streams = &self.streams;
+            self.blocked.retain(|(seat, _)| streams[*seat].as_ref().is_some_and(|stream| stream.is_blocked));
         }
     }
 
@@ -357,6 +369,7 @@ impl Group {
     /// What the time asks for: cursors that are due, heartbeats, streams that were blocked for too long. Returns whether
     /// it is to have a turn.
     pub(super) fn tick(&mut self, now: Instant) -> bool {
+        self.unblock();
         if self.commit_at.is_some_and(|due| now >= due) {
             self.commit();
         }
@@ -439,8 +452,10 @@ impl Group {
         loop {
             let (seat, why) = self.leaving.pop()?;
             let Some(mut stream) = self.streams.get_mut(seat).and_then(Option::take) else { continue };
-            let blocked = self.blocked.iter().position(|(blocked, _)| *blocked == seat);
-            let stalled_since = blocked.map(|index| self.blocked.swap_remove(index).1);
+            // Who was blocked last leaves first, where all do.
+            let blocked = self.blocked.iter().rposition(|(blocked, _)| *blocked == seat);
+            let stalled_since =
+                blocked.map(|index| self.blocked.swap_remove(index).1).filter(|_| stream.is_blocked);
             let reel = &self.reels[usize::from(stream.reel)];
             if stream.is_auto {
                 let consumed = stream.take_note(reel).1;

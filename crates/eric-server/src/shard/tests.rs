@@ -6,6 +6,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use eric_protocol::Slow;
 use eric_sse::Offset;
 use eric_sse::sse::encode::Format;
 use proptest::prelude::*;
@@ -13,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::reel::{Reel, chunk_of};
 use super::stream::Stream;
-use crate::manner::{Manner, Slow};
+use crate::manner::Manner;
 use crate::system::untaken_bytes;
 
 /// What happens next.
