@@ -47,8 +47,8 @@ impl Scene {
         let bob = self.listener().await?;
         watch.start();
         for _ in 0..job.repetitions() {
-            self.channel.dispatch(bob.id(), self.message.clone()).await?;
-            self.channel.deliver_next(bob.id()).await?.context("it was dispatched")?;
+            bob.dispatch(self.message.clone()).await?;
+            bob.deliver_next().await?.context("it was dispatched")?;
         }
         watch.stop();
         Ok(())
@@ -59,7 +59,7 @@ impl Scene {
         let mut stream = self.channel.message_stream(&bob).await?;
         watch.start();
         for _ in 0..job.repetitions() {
-            self.channel.dispatch(bob.id(), self.message.clone()).await?;
+            bob.dispatch(self.message.clone()).await?;
             take(&mut stream, 1).await?;
         }
         watch.stop();
@@ -72,7 +72,7 @@ impl Scene {
         let ids = ids(job.repetitions())?;
         watch.start();
         for id in ids {
-            self.channel.dispatch(bob.id(), self.message.clone().with_id(id)).await?;
+            bob.dispatch(self.message.clone().with_id(id)).await?;
             take(&mut stream, 1).await?;
         }
         watch.stop();
@@ -115,7 +115,7 @@ impl Scene {
         for _ in 0..job.repetitions() {
             self.channel.broadcast(self.message.clone()).await?;
             for listener in &listeners {
-                self.channel.deliver_next(listener.id()).await?.context("it was broadcast")?;
+                listener.deliver_next().await?.context("it was broadcast")?;
             }
         }
         watch.stop();

@@ -164,6 +164,12 @@ pub trait Clock: fmt::Debug + Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[cfg(target_os = "linux")]
+    fn now(&self) -> Timestamp {
+        read(rustix::time::ClockId::Realtime)
+    }
+
+    #[cfg(not(target_os = "linux"))]
     #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -173,8 +179,7 @@ impl Clock for SystemClock {
     /// The time of the last tick, where the kernel tells it: a fifth of the cost.
     #[cfg(target_os = "linux")]
     fn recent(&self) -> Timestamp {
-        let since = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-        Timestamp(since.tv_sec.cast_unsigned() * 1000 + since.tv_nsec.cast_unsigned() / 1_000_000)
+        read(rustix::time::ClockId::RealtimeCoarse)
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
@@ -186,4 +191,11 @@ impl Clock for SystemClock {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(tokio::time::sleep(duration))
     }
+}
+
+/// What a clock of the kernel shows.
+#[cfg(target_os = "linux")]
+fn read(clock: rustix::time::ClockId) -> Timestamp {
+    let since = rustix::time::clock_gettime(clock);
+    Timestamp(since.tv_sec.cast_unsigned() * 1000 + since.tv_nsec.cast_unsigned() / 1_000_000)
 }

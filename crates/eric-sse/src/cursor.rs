@@ -3,7 +3,8 @@
 //! A listener is known to the engine by its lane. As in [`Log`](crate::log::Log), changes are ordered when called
 //! and durable when their ticket resolves.
 
-use crate::entry::{Offset, Position};
+use crate::clock::Timestamp;
+use crate::entry::{Entry, Offset, Position};
 use crate::error::Result;
 use crate::lane::Lane;
 use crate::log::{BoxFuture, Ticket};
@@ -122,6 +123,59 @@ pub trait Cursors {
     /// # });
     /// ```
     fn load(&self, listener: Lane) -> BoxFuture<'_, Result<Cursor>>;
+
+    /// Takes the next entry of a listener that nobody reads live, and moves its cursor there, in one step; `now` is the
+    /// time. An engine that has no such step answers [`Next::InSteps`], as this does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`](crate::ErrorKind) while somebody holds its lease,
+    /// [`ErrorKind::UnknownListener`](crate::ErrorKind) where it was removed. Then nothing was taken.
+    ///
+    /// ```
+    /// # use eric_sse::{Clock as _, Conflict, SystemClock, cursor::Cursors as _, log::Log as _};
+    /// use eric_sse::cursor::Next;
+    ///
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// let bob = engine.join(news).await?.lane;
+    /// let taken = engine.submit_one(headline).await?;
+    /// let Next::Entry(entry) = engine.take_next(bob, SystemClock.now())? else { panic!("one waits") };
+    /// assert_eq!((entry.position(), engine.load(bob).await?.position), (taken.position, taken.position));
+    /// assert!(matches!(engine.take_next(bob, SystemClock.now())?, Next::Nothing));
+    ///
+    /// engine.lease(bob, Conflict::Replace).await?;
+    /// assert!(engine.take_next(bob, SystemClock.now()).is_err());
+    /// # Ok(())
+    /// # });
+    /// ```
+    fn take_next(&self, _listener: Lane, _now: Timestamp) -> Result<Next> {
+        Ok(Next::InSteps)
+    }
+}
+
+/// What [`Cursors::take_next`] found.
+///
+/// ```
+/// # use eric_sse::{Clock as _, SystemClock, cursor::Cursors as _, lane::Retention, log::Log as _};
+/// use eric_sse::cursor::Next;
+///
+/// # eric_testkit::engine_example(async |engine, news, headline| {
+/// # let retention = eric_testkit::retention();
+/// let bob = engine.join(news).await?.lane;
+/// engine.submit(vec![headline; 3]).await?;
+/// engine.retain(news, Retention { max_messages: 1, ..retention }).await?;
+/// // What was missed has to be told first.
+/// assert!(matches!(engine.take_next(bob, SystemClock.now())?, Next::InSteps));
+/// # Ok(())
+/// # });
+/// ```
+#[derive(Debug, Clone)]
+pub enum Next {
+    /// This one, and it is consumed.
+    Entry(Entry),
+    /// It has read everything.
+    Nothing,
+    /// Lease, read, commit and release instead: here it takes more than one step. Nothing was taken.
+    InSteps,
 }
 
 /// What proves that a reader is the latest: fences grow with each lease.

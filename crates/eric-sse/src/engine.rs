@@ -191,6 +191,35 @@ pub trait Feed: Send + Sync {
     /// # });
     /// ```
     fn settle(&self);
+
+    /// Whether nobody waits for [`Feed::settle`]: an engine may ask before it lets go of its lock, and spare itself
+    /// the call.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use eric_sse::{engine::{Engine as _, Feed, FeedEvent}, log::Log as _};
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// struct Notes;
+    ///
+    /// impl Feed for Notes {
+    ///     fn event(&self, _: FeedEvent<'_>) {}
+    ///     fn settle(&self) {
+    ///         unreachable!("nobody waits for notes");
+    ///     }
+    ///     fn is_settled(&self) -> bool {
+    ///         true
+    ///     }
+    /// }
+    ///
+    /// engine.attach(Arc::new(Notes));
+    /// engine.submit_one(headline).await?;
+    /// # assert!(Notes.is_settled());
+    /// # Ok(())
+    /// # });
+    /// ```
+    fn is_settled(&self) -> bool {
+        false
+    }
 }
 
 /// What an engine reports.

@@ -78,8 +78,10 @@ pub enum ErrorKind {
 /// assert_eq!(error.kind(), ErrorKind::InvalidValue);
 /// assert_eq!(error.to_string(), "channel id is empty");
 /// ```
+pub struct Error(Box<Fault>);
+
 #[derive(Debug)]
-pub struct Error {
+struct Fault {
     kind: ErrorKind,
     message: Box<str>,
     limit: Option<&'static str>,
@@ -97,7 +99,8 @@ impl Error {
     /// assert_eq!(error.to_string(), "the engine at 10.0.0.7 does not answer");
     /// ```
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into().into_boxed_str(), limit: None, holder: None, source: None }
+        let message = message.into().into_boxed_str();
+        Self(Box::new(Fault { kind, message, limit: None, holder: None, source: None }))
     }
 
     /// An [`ErrorKind::LimitExceeded`] that names the limit as the documentation spells it.
@@ -110,7 +113,9 @@ impl Error {
     /// assert_eq!(error.limit(), Some("max_messages"));
     /// ```
     pub fn limit_exceeded(limit: &'static str, message: impl Into<String>) -> Self {
-        Self { limit: Some(limit), ..Self::new(ErrorKind::LimitExceeded, message) }
+        let mut error = Self::new(ErrorKind::LimitExceeded, message);
+        error.0.limit = Some(limit);
+        error
     }
 
     /// The same error with the listener's lane that holds the limit, so that the hub can name it.
@@ -122,8 +127,9 @@ impl Error {
     /// let error = Error::limit_exceeded("max_messages", "max_messages=10 is reached").held_by(bob);
     /// assert_eq!(error.to_string(), "max_messages=10 is reached", "the hub adds who bob is");
     /// ```
-    pub fn held_by(self, holder: Lane) -> Self {
-        Self { holder: Some(holder), ..self }
+    pub fn held_by(mut self, holder: Lane) -> Self {
+        self.0.holder = Some(holder);
+        self
     }
 
     /// The same error with what caused it.
@@ -135,8 +141,9 @@ impl Error {
     /// let error = Error::new(ErrorKind::Unavailable, "cannot write").caused_by("the cable is out");
     /// assert_eq!(error.source().unwrap().to_string(), "the cable is out");
     /// ```
-    pub fn caused_by(self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { source: Some(source.into()), ..self }
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
     }
 
     /// What the caller can do about it.
@@ -150,7 +157,7 @@ impl Error {
     /// # });
     /// ```
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// The name of the limit that is reached, for [`ErrorKind::LimitExceeded`].
@@ -166,28 +173,34 @@ impl Error {
     /// # Ok::<(), eric_sse::Error>(())
     /// ```
     pub fn limit(&self) -> Option<&'static str> {
-        self.limit
+        self.0.limit
     }
 
     pub(crate) fn holder(&self) -> Option<Lane> {
-        self.holder
+        self.0.holder
     }
 
     /// The same error with more to read at its end.
     pub(crate) fn with_note(mut self, note: &str) -> Self {
-        self.message = format!("{}{note}", self.message).into_boxed_str();
+        self.0.message = format!("{}{note}", self.0.message).into_boxed_str();
         self
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        self.0.source.as_deref().map(|source| source as _)
     }
 }

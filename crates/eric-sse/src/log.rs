@@ -131,6 +131,23 @@ pub trait Log {
     /// ```
     fn submit(&self, batch: Vec<NewEntry>) -> Ticket<Vec<Taken>>;
 
+    /// Takes one message: [`Log::submit`] of a batch of one, for which an engine may need less.
+    ///
+    /// # Errors
+    /// As [`Log::submit`].
+    ///
+    /// ```
+    /// # use eric_sse::log::Log as _;
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// let taken = engine.submit_one(headline).await?;
+    /// assert_eq!(taken.position, engine.tail());
+    /// # Ok(())
+    /// # });
+    /// ```
+    fn submit_one(&self, new: NewEntry) -> Ticket<Taken> {
+        self.submit(vec![new]).map(|taken| taken[0])
+    }
+
     /// Kept entries of `lane` after `after`, in order, within `budget` (the first is returned whatever its size).
     /// Shows only what is durable, and all of what the feed has reported.
     ///
@@ -356,11 +373,56 @@ impl<T> Ticket<T> {
     pub fn from_future(future: impl Future<Output = Result<T>> + Send + 'static) -> Self {
         Self(State::Future(Box::pin(future)))
     }
+
+    /// The answer where it is there already, else the ticket.
+    ///
+    /// ```
+    /// use eric_sse::log::Ticket;
+    ///
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// assert_eq!(Ticket::ready(Ok(7)).answer().unwrap()?, 7);
+    ///
+    /// let (resolver, written) = Ticket::pending();
+    /// let written = written.answer().unwrap_err();
+    /// resolver.resolve(Ok(3));
+    /// assert_eq!(written.await?, 3);
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[inline]
+    pub fn answer(self) -> std::result::Result<Result<T>, Self> {
+        match self.0 {
+            State::Ready(Some(answer)) => Ok(answer),
+            waits => Err(Self(waits)),
+        }
+    }
+
+    /// A ticket that resolves to what `map` makes of the answer; at once where this one does.
+    ///
+    /// ```
+    /// use eric_sse::log::Ticket;
+    ///
+    /// # eric_testkit::engine_example(async |engine, news, headline| {
+    /// let written = Ticket::ready(Ok(vec![1, 2, 3]));
+    /// assert_eq!(written.map(|bytes| bytes.len()).await?, 3);
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn map<U>(self, map: impl FnOnce(T) -> U + Send + 'static) -> Ticket<U>
+    where
+        T: Unpin + Send + 'static,
+    {
+        match self.0 {
+            State::Ready(result) => Ticket(State::Ready(result.map(|result| result.map(map)))),
+            waits => Ticket::from_future(async move { Ticket(waits).await.map(map) }),
+        }
+    }
 }
 
 impl<T: Unpin> Future for Ticket<T> {
     type Output = Result<T>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             State::Ready(result) => {

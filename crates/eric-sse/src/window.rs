@@ -9,7 +9,7 @@ mod slot;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -25,6 +25,9 @@ use crate::stats::Stats;
 
 /// Bytes that an entry costs in the window beside its message and its frames.
 const ENTRY_OVERHEAD_BYTES: usize = 384;
+
+/// The window lets go of a part of what it may hold at once: one of so many.
+const RUNS: usize = 64;
 
 /// The seam from the window to a stream (one reader) or an audience (many): called when a followed lane moved.
 /// Never blocks, never calls back.
@@ -54,17 +57,26 @@ pub(crate) struct Window {
     bytes_max: usize,
     /// Everything up to here is in the slots of the lanes that are followed.
     tail: AtomicU64,
+    lanes_followed: AtomicUsize,
+    /// Somebody is to be woken.
+    is_dirty: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     followed: FxHashMap<Lane, Followed>,
-    /// What the window holds, oldest first; entries of lanes that nobody follows any more linger here as a cost.
-    order: VecDeque<Held>,
-    bytes: usize,
+    kept: Kept,
     /// Who is to be woken.
     dirty: VecDeque<(Followed, Wake)>,
+}
+
+/// What the window holds.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Oldest first, with what has gone since.
+    runs: VecDeque<Run>,
+    bytes: usize,
 }
 
 /// How a lane is followed.
@@ -82,10 +94,12 @@ impl fmt::Debug for Followed {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Held {
+/// Entries of one lane that came one after another.
+#[derive(Debug)]
+struct Run {
     lane: Lane,
-    offset: Offset,
+    /// The last of them.
+    to: Offset,
     bytes: usize,
 }
 
@@ -107,6 +121,16 @@ impl Wake {
 }
 
 impl Followed {
+    /// Whether somebody is to be told what is new; nobody is told twice before it waits again.
+    fn is_waited_for(&self) -> bool {
+        match self {
+            Self::Slot(slot) => {
+                slot.is_waited_for.load(Ordering::SeqCst) && slot.is_waited_for.swap(false, Ordering::SeqCst)
+            }
+            Self::Seat(_) => true,
+        }
+    }
+
     fn wake(&self, wake: Wake) {
         match self {
             Self::Slot(slot) => slot.wake(wake),
@@ -130,12 +154,19 @@ impl fmt::Debug for Following {
 impl Window {
     pub(crate) fn new(tail: Offset, bytes_max: usize, stats: Arc<Stats>) -> Self {
         let tail = AtomicU64::new(tail.get());
-        Self { stats, bytes_max, tail, state: Mutex::default() }
+        Self {
+            stats,
+            bytes_max,
+            tail,
+            lanes_followed: AtomicUsize::new(0),
+            is_dirty: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
     }
 
     /// Everything up to here is in the window, for those who follow.
     pub(crate) fn tail(&self) -> Offset {
-        Offset::new(self.tail.load(Ordering::Acquire))
+        Offset::new(self.tail.load(Ordering::SeqCst))
     }
 
     /// Makes `follower` one of the followers of `lanes`: a channel's, and perhaps a listener's.
@@ -148,59 +179,87 @@ impl Window {
             let key = slot.state.lock().followers.insert(follower.clone());
             *place = Some((*lane, slot, key));
         }
+        self.count(&state);
         Following { window: self.clone(), places }
+    }
+
+    fn count(&self, state: &State) {
+        self.lanes_followed.store(state.followed.len(), Ordering::Relaxed);
     }
 
     fn append(&self, entries: &[Entry]) {
         let Some(last) = entries.last() else { return };
-        // An entry counts for itself and, where many read it, for each format that it will be encoded to.
-        let formats = self.stats.formats_used.load(Ordering::Relaxed).count_ones().max(1) as usize;
+        let by_lane = || entries.chunk_by(|one, next| one.lane() == next.lane());
         let mut state = self.state.lock();
-        for of_lane in entries.chunk_by(|one, next| one.lane() == next.lane()) {
-            let State { followed, order, bytes, dirty } = &mut *state;
-            let slot = match followed.get(&of_lane[0].lane()) {
-                None => continue,
+        let State { followed, kept, dirty } = &mut *state;
+        for of_lane in by_lane() {
+            match followed.get(&of_lane[0].lane()) {
+                None => {}
+                Some(Followed::Slot(slot)) => kept.put(slot, of_lane, &self.stats, self.bytes_max / RUNS),
                 Some(Followed::Seat(seated)) => {
                     of_lane.iter().for_each(|entry| seated.hand(Framed::of_one(entry.clone())));
-                    dirty.push_back((Followed::Seat(seated.clone()), Wake::Moved));
-                    continue;
                 }
-                Some(Followed::Slot(slot)) => slot,
-            };
-            let mut lane = slot.state.lock();
-            for entry in of_lane {
-                let (copies, framed) = match slot.is_own {
-                    true => (1, Framed::of_one(entry.clone())),
-                    false => (1 + formats, Framed::of_many(entry.clone())),
-                };
-                if let Some(seated) = &lane.seat {
-                    seated.hand(framed.clone());
-                }
-                let held = ENTRY_OVERHEAD_BYTES + copies * entry.bytes();
-                order.push_back(Held { lane: entry.lane(), offset: entry.offset(), bytes: held });
-                *bytes += held;
-                lane.recent.push_back((entry.offset(), framed));
-            }
-            slot.upto.store(of_lane[of_lane.len() - 1].offset().get(), Ordering::Release);
-            if !std::mem::replace(&mut lane.is_dirty, true) {
-                dirty.push_back((Followed::Slot(slot.clone()), Wake::Moved));
             }
         }
-        while state.bytes + self.stats.window_excess.load(Ordering::Relaxed) > self.bytes_max
-            && let Some(held) = state.order.pop_front()
-        {
-            state.bytes -= held.bytes;
-            if let Some(Followed::Slot(slot)) = state.followed.get(&held.lane) {
-                slot.forget_to(held.offset);
+        let excess = self.stats.window_excess.load(Ordering::Relaxed);
+        kept.make_room(followed, self.bytes_max.saturating_sub(excess));
+        self.tail.store(last.offset().get(), Ordering::SeqCst);
+        // Who looks after saying that it waits finds what is there; who looked before is found waiting here.
+        for of_lane in by_lane() {
+            if let Some(followed) =
+                followed.get(&of_lane[0].lane()).filter(|followed| followed.is_waited_for())
+            {
+                dirty.push_back((followed.clone(), Wake::Moved));
+                self.is_dirty.store(true, Ordering::Relaxed);
             }
         }
-        self.tail.store(last.offset().get(), Ordering::Release);
     }
 
     fn mark(&self, lane: Lane, wake: Wake) {
         let mut state = self.state.lock();
         if let Some(followed) = state.followed.get(&lane).cloned() {
             state.dirty.push_back((followed, wake));
+            self.is_dirty.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Kept {
+    /// Puts new entries of one lane into its slot.
+    fn put(&mut self, slot: &Slot, entries: &[Entry], stats: &Stats, run_bytes: usize) {
+        let [.., last] = entries else { return };
+        // An entry counts for itself and, where many read it, for each format that it will be encoded to.
+        let formats = || stats.formats_used.load(Ordering::Relaxed).count_ones().max(1) as usize;
+        let copies = if slot.is_own { 1 } else { 1 + formats() };
+        let bytes: usize = entries.iter().map(|entry| ENTRY_OVERHEAD_BYTES + copies * entry.bytes()).sum();
+        slot.put(entries, last.offset());
+        self.bytes += bytes;
+        match self.runs.back_mut() {
+            Some(run) if run.lane == last.lane() && run.bytes < run_bytes => {
+                (run.to, run.bytes) = (last.offset(), run.bytes + bytes);
+            }
+            _ => self.runs.push_back(Run { lane: last.lane(), to: last.offset(), bytes }),
+        }
+    }
+
+    /// Lets go of the oldest until `bytes_max` are kept, and of what nobody can find any more.
+    fn make_room(&mut self, followed: &FxHashMap<Lane, Followed>, bytes_max: usize) {
+        while let Some(oldest) = self.runs.front() {
+            let is_over = self.bytes > bytes_max;
+            // The newest is looked at when it is no longer that.
+            if !is_over && self.runs.len() == 1 {
+                return;
+            }
+            if let Some(Followed::Slot(slot)) = followed.get(&oldest.lane)
+                && !slot.is_gone(oldest.to)
+            {
+                if !is_over {
+                    return;
+                }
+                slot.let_go(oldest.to);
+            }
+            self.bytes -= oldest.bytes;
+            self.runs.pop_front();
         }
     }
 }
@@ -233,11 +292,15 @@ impl Feed for Window {
                 if !is_finished {
                     self.stats.entries_evicted.add(unread);
                 }
+                // Those who come meanwhile begin behind what is gone.
+                if self.lanes_followed.load(Ordering::Relaxed) == 0 {
+                    return;
+                }
                 let state = self.state.lock();
                 match state.followed.get(&lane) {
-                    Some(Followed::Slot(slot)) if !is_finished => slot.trim_to(to),
+                    Some(Followed::Slot(slot)) if !is_finished => slot.let_go(to),
                     // Nobody else will ask for what its only reader has finished.
-                    Some(Followed::Slot(slot)) if slot.is_own => slot.forget_to(to),
+                    Some(Followed::Slot(slot)) if slot.is_own => slot.let_go(to),
                     // What every listener had finished is no loss to them: a watcher may still find it here. And what
                     // was handed to a seat is its own.
                     _ => {}
@@ -254,28 +317,48 @@ impl Feed for Window {
         while left > 0 {
             let mut state = self.state.lock();
             let Some((followed, wake)) = state.dirty.pop_front() else { return };
+            self.is_dirty.store(!state.dirty.is_empty(), Ordering::Relaxed);
             left = (left - 1).min(state.dirty.len());
             drop(state);
             followed.wake(wake);
         }
     }
+
+    fn is_settled(&self) -> bool {
+        !self.is_dirty.load(Ordering::Relaxed)
+    }
 }
 
 impl Following {
+    /// Has the follower told of what comes from here on. Who looks afterwards, and finds nothing, may wait.
+    pub(crate) fn wait(&self) {
+        for (_, slot, _) in self.places.iter().flatten() {
+            slot.is_waited_for.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Takes what is new after `after` out of the window, where it is all in a listener's lane that nobody else reads;
+    /// tells how far that reaches. None, and nothing was taken, where [`Following::read`] has to look.
+    pub(crate) fn take(&self, after: Offset, budget: Budget, out: impl FnMut(Framed)) -> Option<Offset> {
+        let tail = self.window.tail();
+        match &self.places {
+            [Some((_, shared, _)), Some((_, own, _))] if own.has_more(after) && !shared.has_more(after) => {
+                own.take(after, tail, budget, out)
+            }
+            _ => None,
+        }
+    }
+
     /// Hands the entries of the followed lanes after `after` to `out`, merged in log order, within `budget`.
     pub(crate) fn read(&self, after: Offset, budget: Budget, out: &mut Vec<Framed>) -> WindowRead {
         // Everything up to the tail was in the slots before the tail was moved, so it is loaded first.
         let tail = self.window.tail();
         let start = out.len();
         let mut lanes_found = 0;
-        for (_, slot, _) in self.places.iter().flatten() {
-            // So is what the slot says of itself, before the tail was moved.
-            if slot.upto.load(Ordering::Acquire) <= after.get() {
-                continue;
-            }
+        for (_, slot, _) in self.places.iter().flatten().filter(|(_, slot, _)| slot.has_more(after)) {
             lanes_found += 1;
             let lane = slot.state.lock();
-            let Some(recent) = lane.after(after) else {
+            let Some(recent) = slot.after(&lane, after) else {
                 out.truncate(start);
                 return WindowRead::Behind;
             };
@@ -317,7 +400,7 @@ impl Following {
         let mut later = Vec::new();
         for (index, (_, slot, _)) in self.places.iter().flatten().enumerate() {
             let lane = slot.state.lock();
-            let Some(recent) = lane.after(after) else {
+            let Some(recent) = slot.after(&lane, after) else {
                 out.truncate(start);
                 return false;
             };
@@ -354,6 +437,7 @@ impl Following {
                 };
             }
         }
+        self.window.count(state);
     }
 }
 
@@ -364,6 +448,7 @@ impl Window {
         match state.followed.get(&lane) {
             Some(Followed::Seat(present)) if Arc::ptr_eq(present, seated) => {
                 state.followed.remove(&lane);
+                self.count(&state);
             }
             Some(Followed::Slot(slot)) => {
                 slot.state.lock().seat.take_if(|present| Arc::ptr_eq(present, seated));

@@ -130,6 +130,12 @@ faults! {
     NeverRefuses => "a_lease_can_be_refused_while_another_lives",
     /// A replaced reader gives its successor's lease back.
     ReleasesForOthers => "a_lease_that_was_taken_over_cannot_be_given_back",
+    /// Takes one message without its key.
+    ForgetsKeyOfOne => "one_message_is_taken_as_a_batch_of_one",
+    /// Takes the next entry, and leaves the cursor where it was.
+    TakesNextAgain => "the_next_is_taken_as_in_steps",
+    /// Takes the next entry from whoever reads live.
+    TakesNextOfOthers => "nobody_takes_the_next_from_a_live_reader",
 
     /// The entries of a batch are reported the wrong way round.
     ReversesReports => "every_entry_is_reported_once_in_order_and_in_its_lane",

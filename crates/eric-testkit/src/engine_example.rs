@@ -94,6 +94,13 @@ fn headline(lane: Lane, taken_at: Timestamp) -> NewEntry {
 #[derive(Debug, Default)]
 pub struct Entries(VecDeque<(Kept, Entry)>);
 
+impl Entries {
+    /// The entry at `place`.
+    pub fn get(&self, place: usize) -> Option<&Entry> {
+        self.0.get(place).map(|(_, entry)| entry)
+    }
+}
+
 impl Shelf for Entries {
     type Item = Entry;
 

@@ -6,6 +6,7 @@
 //!
 //! `rig` holds what checks share; every other module is a group of checks and ends with their list.
 
+mod at_once;
 mod cursors;
 mod deliver;
 mod feed;
@@ -112,6 +113,7 @@ fn checks() -> impl Iterator<Item = Check> {
         keys::CHECKS,
         cursors::CHECKS,
         leases::CHECKS,
+        at_once::CHECKS,
         keep::CHECKS,
         limits::CHECKS,
         members::CHECKS,

@@ -339,6 +339,7 @@ impl Audience {
     /// ```
     pub fn hear(&mut self, budget: Budget, heard: &mut Vec<Heard>) -> Hearing {
         self.inbox.listen();
+        self.following.wait();
         let before = heard.len();
         // The window's tail is loaded in here, so what was handed out up to there is in the inbox afterwards.
         let read = self.following.read(self.at, budget, &mut self.found);

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Channel;
+use super::delivery::Delivery;
 use super::members::Member;
+use super::publish::Publish;
 use crate::cursor::Cursor;
 use crate::entry::{Offset, Position};
 use crate::error::Result;
 use crate::id::ListenerId;
 use crate::listener::Listener;
+use crate::log::Taken;
 
 /// A listener bound to its queue on one channel. Cloning shares it.
 ///
@@ -209,6 +212,51 @@ impl Connection {
     /// ```
     pub fn is_running(&self) -> bool {
         self.member.is_running()
+    }
+
+    /// [`Channel::dispatch`] to this listener, which need not be looked up.
+    ///
+    /// # Errors
+    /// As [`Channel::dispatch`].
+    ///
+    /// # Cancel safety
+    /// As [`Channel::dispatch`].
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |_hub, _news, bob| {
+    /// bob.dispatch(Message::of("note", "for bob")?).await?;
+    /// assert_eq!(bob.info().await?.backlog, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn dispatch(&self, message: impl Into<Publish>) -> Result<Taken> {
+        let ticket = self.channel.submit_one(self.member.lane, message.into());
+        match ticket.answer() {
+            Ok(answer) => self.channel.taken(answer, Some(self.id())),
+            Err(ticket) => self.channel.taken(ticket.await, Some(self.id())),
+        }
+    }
+
+    /// [`Channel::deliver_next`] to this listener, which need not be looked up.
+    ///
+    /// # Errors
+    /// As [`Channel::deliver_next`].
+    ///
+    /// # Cancel safety
+    /// As [`Channel::deliver_next`].
+    ///
+    /// ```
+    /// # use eric_sse::Message;
+    /// # eric_testkit::example(async |_hub, news, bob| {
+    /// news.broadcast(Message::of("headline", "Eric runs")?).await?;
+    /// let delivery = bob.deliver_next().await?.expect("one waits");
+    /// assert_eq!(delivery.message().kind().as_str(), "headline");
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn deliver_next(&self) -> Result<Option<Delivery>> {
+        self.channel.pull(&self.member).await.map_err(|error| self.channel.explain_listener(error, self.id()))
     }
 
     /// What its queue holds.

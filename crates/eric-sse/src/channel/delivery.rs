@@ -24,8 +24,8 @@ use crate::message::Message;
 pub struct Delivery {
     pub(super) framed: Framed,
     pub(super) attempt: u32,
-    pub(super) failure: Option<Failure>,
-    /// Rare, and large.
+    /// Rare, and large, as is what was missed.
+    pub(super) failure: Option<Box<Failure>>,
     pub(super) missed: Option<Box<Gap>>,
 }
 
@@ -62,8 +62,8 @@ pub struct Failure {
 
 impl Delivery {
     /// The first delivery of an entry.
-    pub(crate) fn first(framed: Framed, missed: Option<Gap>) -> Self {
-        Self { framed, attempt: 1, failure: None, missed: missed.map(Box::new) }
+    pub(crate) fn first(framed: Framed, missed: Option<Box<Gap>>) -> Self {
+        Self { framed, attempt: 1, failure: None, missed }
     }
 
     /// What was published.
@@ -163,7 +163,7 @@ impl Delivery {
     /// # });
     /// ```
     pub fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref()
+        self.failure.as_deref()
     }
 
     /// What was missed right before it; told here by
@@ -230,7 +230,7 @@ pub enum Event {
     /// A message.
     Message(Delivery),
     /// Something was missed right before what follows.
-    Gap(Gap),
+    Gap(Box<Gap>),
 }
 
 impl Event {

@@ -175,7 +175,10 @@ impl Member {
     }
 
     pub(crate) fn see(&self, now_ms: u64) {
-        self.seen_ms.fetch_max(now_ms, Ordering::Relaxed);
+        // Nearly always it was seen in this millisecond already, and a look is cheaper.
+        if self.seen_ms() < now_ms {
+            self.seen_ms.fetch_max(now_ms, Ordering::Relaxed);
+        }
     }
 }
 

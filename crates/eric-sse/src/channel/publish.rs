@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{IdempotencyKey, ListenerId};
 use crate::lane::Lane;
 use crate::limits::BATCH_MESSAGES_MAX;
-use crate::log::{NewEntry, Taken};
+use crate::log::{NewEntry, Taken, Ticket};
 use crate::message::Message;
 
 /// A message to publish, and what makes its repetition recognisable: the message's own id, unless a key is given.
@@ -59,7 +59,10 @@ impl Channel {
     /// # });
     /// ```
     pub async fn broadcast(&self, message: impl Into<Publish>) -> Result<Taken> {
-        self.broadcast_each([message.into()]).await.map(|taken| taken[0])
+        match self.submit_one(self.0.lane, message.into()).answer() {
+            Ok(answer) => self.taken(answer, None),
+            Err(ticket) => self.taken(ticket.await, None),
+        }
     }
 
     /// Publishes a batch to all listeners and watchers: contiguous, all or nothing.
@@ -84,7 +87,7 @@ impl Channel {
     /// # });
     /// ```
     pub async fn broadcast_batch(&self, batch: Vec<Publish>) -> Result<Vec<Taken>> {
-        self.broadcast_each(batch).await
+        self.submit(self.0.lane, batch).await.map_err(|error| self.explain(error))
     }
 
     /// Publishes to one listener, whether it is there to read or not.
@@ -105,7 +108,10 @@ impl Channel {
     /// # });
     /// ```
     pub async fn dispatch(&self, listener: &ListenerId, message: impl Into<Publish>) -> Result<Taken> {
-        self.dispatch_each(listener, [message.into()]).await.map(|taken| taken[0])
+        match self.submit_one(self.lane_of(listener)?, message.into()).answer() {
+            Ok(answer) => self.taken(answer, Some(listener)),
+            Err(ticket) => self.taken(ticket.await, Some(listener)),
+        }
     }
 
     /// Publishes a batch to one listener: contiguous, all or nothing.
@@ -127,28 +133,25 @@ impl Channel {
     /// # });
     /// ```
     pub async fn dispatch_batch(&self, listener: &ListenerId, batch: Vec<Publish>) -> Result<Vec<Taken>> {
-        self.dispatch_each(listener, batch).await
+        let (lane, messages) = (self.lane_of(listener)?, batch.len() as u64);
+        self.submit(lane, batch).await.map_err(|error| self.explain_dispatch(error, listener, messages))
     }
 
-    async fn broadcast_each(&self, batch: impl Batch) -> Result<Vec<Taken>> {
-        self.submit(self.0.lane, batch).await.map_err(|error| self.explain(error))
+    fn lane_of(&self, listener: &ListenerId) -> Result<Lane> {
+        self.0.members.read().lane_of(listener).ok_or_else(|| self.missing(listener))
     }
 
-    async fn dispatch_each(&self, listener: &ListenerId, batch: impl Batch) -> Result<Vec<Taken>> {
-        let lane = self.0.members.read().lane_of(listener).ok_or_else(|| self.missing(listener))?;
-        let batch = batch.into_iter();
-        let messages = batch.len() as u64;
-        self.submit(lane, batch).await.map_err(|error| match error.kind() {
+    fn explain_dispatch(&self, error: Error, listener: &ListenerId, messages: u64) -> Error {
+        match error.kind() {
             ErrorKind::Closed => {
                 self.core().stats.entries_dead.add(messages);
                 self.unknown_listener(listener)
             }
             _ => self.explain(error),
-        })
+        }
     }
 
-    async fn submit(&self, lane: Lane, batch: impl Batch) -> Result<Vec<Taken>> {
-        let batch = batch.into_iter();
+    async fn submit(&self, lane: Lane, batch: Vec<Publish>) -> Result<Vec<Taken>> {
         let messages = batch.len();
         if messages > BATCH_MESSAGES_MAX {
             let text =
@@ -157,15 +160,31 @@ impl Channel {
         }
         let taken_at = self.core().clock.now();
         let new = |Publish { message, key }| NewEntry { lane, message, key, taken_at };
-        let taken = self.core().engine.submit(batch.map(new).collect()).await?;
+        let taken = self.core().engine.submit(batch.into_iter().map(new).collect()).await?;
         let published = taken.iter().filter(|taken| taken.first).count() as u64;
-        self.core().stats.entries_published.add(published);
-        self.core().stats.entries_repeated.add(taken.len() as u64 - published);
+        self.count(published, taken.len() as u64 - published);
         Ok(taken)
     }
+
+    pub(super) fn submit_one(&self, lane: Lane, Publish { message, key }: Publish) -> Ticket<Taken> {
+        let taken_at = self.core().clock.now();
+        self.core().engine.submit_one(NewEntry { lane, message, key, taken_at })
+    }
+
+    /// Counts what was taken, or explains why not: a broadcast, or a dispatch to a listener.
+    pub(super) fn taken(&self, answer: Result<Taken>, listener: Option<&ListenerId>) -> Result<Taken> {
+        match (answer, listener) {
+            (Ok(Taken { position, first }), _) => {
+                self.count(u64::from(first), u64::from(!first));
+                Ok(Taken { position, first })
+            }
+            (Err(error), Some(listener)) => Err(self.explain_dispatch(error, listener, 1)),
+            (Err(error), None) => Err(self.explain(error)),
+        }
+    }
+
+    fn count(&self, published: u64, repeated: u64) {
+        self.core().stats.entries_published.add(published);
+        self.core().stats.entries_repeated.add(repeated);
+    }
 }
-
-/// Messages of which it is known how many they are.
-trait Batch: IntoIterator<Item = Publish, IntoIter: ExactSizeIterator + Send> + Send {}
-
-impl<B: IntoIterator<Item = Publish, IntoIter: ExactSizeIterator + Send> + Send> Batch for B {}

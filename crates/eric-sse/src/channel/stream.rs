@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,19 +15,21 @@ use super::Channel;
 use super::adapter::{Adapted, Adapter, Frames};
 use super::connection::Connection;
 use super::delivery::{Delivery, Event, Failure};
+use super::members::Member;
 use super::subscribe::Subscribe;
 use super::subscription::{Item, Subscription};
 use crate::clock::Timestamp;
-use crate::cursor::Conflict;
+use crate::cursor::{Conflict, Next};
 use crate::error::Result;
-use crate::follow::{End, Gap, ReadFrom};
+use crate::follow::{End, ReadFrom};
 use crate::framed::Framed;
 use crate::id::ListenerId;
 use crate::limits::{COMMIT_LAG_MS_MAX, DELIVERY_ATTEMPTS_MAX, STREAM_LAG_ENTRIES_MAX};
-use crate::listener::{CallbackError, Listener, panicked};
+use crate::listener::panicked;
 use crate::log::{BoxFuture, Budget};
 use crate::message::Message;
 use crate::sse::encode::Format;
+use crate::stats::Stats;
 
 /// A stream of what a listener receives, or a watcher. It ends when the listener is stopped or removed, or another
 /// stream takes over; an error of the engine ends it too.
@@ -53,7 +56,8 @@ use crate::sse::encode::Format;
 /// ```
 pub struct MessageStream {
     subscription: Subscription,
-    waiting: Waiting,
+    /// What was read, and is not delivered yet.
+    waiting: VecDeque<Item>,
     /// A failed delivery that is to be tried again, and how often it was.
     retry: Option<(Framed, u32)>,
     delay: Option<BoxFuture<'static, ()>>,
@@ -62,25 +66,6 @@ pub struct MessageStream {
     committed_at: Timestamp,
     end: Option<End>,
     is_over: bool,
-}
-
-/// What was read, and is not delivered yet.
-#[derive(Default)]
-struct Waiting(VecDeque<Unread>);
-
-/// An [`Item`] that takes little room: gaps are rare, and large.
-enum Unread {
-    Entry(Framed),
-    Gap(Box<Gap>),
-}
-
-impl Extend<Item> for Waiting {
-    fn extend<T: IntoIterator<Item = Item>>(&mut self, items: T) {
-        self.0.extend(items.into_iter().map(|item| match item {
-            Item::Entry(framed) => Unread::Entry(framed),
-            Item::Gap(gap) => Unread::Gap(Box::new(gap)),
-        }));
-    }
 }
 
 impl Channel {
@@ -185,14 +170,31 @@ impl Channel {
     /// # });
     /// ```
     pub async fn deliver_next(&self, id: &ListenerId) -> Result<Option<Delivery>> {
-        let member = self.member(id)?;
+        self.pull(&self.member(id)?).await.map_err(|error| self.explain_listener(error, id))
+    }
+
+    /// The next message of a listener's queue, delivered.
+    pub(super) async fn pull(&self, member: &Arc<Member>) -> Result<Option<Delivery>> {
         if !member.is_running() {
             return Ok(None);
         }
+        let now = self.core().clock.recent();
+        let next = self.core().engine.take_next(member.lane, now)?;
+        if !matches!(next, Next::InSteps) {
+            member.see(now.as_ms());
+        }
+        match next {
+            Next::Entry(entry) => {
+                let framed = Framed::of_one(entry);
+                let failure = call(member, framed.entry().message(), &self.core().stats)
+                    .map(|reason| Box::new(Failure { reason, is_dead: false }));
+                return Ok(Some(Delivery { failure, ..Delivery::first(framed, None) }));
+            }
+            Next::Nothing => return Ok(None),
+            Next::InSteps => {}
+        }
         let options = Subscribe { conflict: Conflict::Refuse, ..Subscribe::default() };
-        let subscription = self.read_queued(member, options).await;
-        let mut stream = MessageStream::new(subscription.map_err(|error| self.explain_listener(error, id))?);
-        stream.next_ready().await
+        MessageStream::new(self.read_queued(member.clone(), options).await?).next_ready().await
     }
 }
 
@@ -202,7 +204,7 @@ impl MessageStream {
             committed_at: subscription.channel().core().clock.recent(),
             uncommitted: 0,
             subscription,
-            waiting: Waiting::default(),
+            waiting: VecDeque::new(),
             retry: None,
             delay: None,
             end: None,
@@ -309,10 +311,10 @@ impl MessageStream {
                 }
                 Some(Ok(None)) => {}
             }
-            while let Some(item) = self.waiting.0.pop_front() {
+            while let Some(item) = self.waiting.pop_front() {
                 match item {
-                    Unread::Gap(gap) => missed = Some(gap),
-                    Unread::Entry(framed) => {
+                    Item::Gap(gap) => missed = Some(gap),
+                    Item::Entry(framed) => {
                         let delivery = self.deliver(framed, 1);
                         return Ok(Some(Delivery { missed, ..delivery }));
                     }
@@ -322,17 +324,14 @@ impl MessageStream {
     }
 
     /// Runs the callback, and takes note of what was consumed.
+    #[inline]
     fn deliver(&mut self, framed: Framed, attempt: u32) -> Delivery {
-        let listener = self.subscription.member().and_then(|member| member.object());
-        let outcome = listener.map_or(Ok(()), |listener| run(&*listener, framed.entry().message()));
+        let member = self.subscription.member();
+        let reason =
+            member.and_then(|member| call(member, framed.entry().message(), self.subscription.stats()));
         let is_auto = self.subscription.is_auto();
-        let failure = outcome.err().map(|error| {
-            self.subscription.stats().deliveries_failed.add(1);
-            Failure {
-                reason: error.to_string().into(),
-                is_dead: !is_auto && attempt >= DELIVERY_ATTEMPTS_MAX,
-            }
-        });
+        let is_dead = !is_auto && attempt >= DELIVERY_ATTEMPTS_MAX;
+        let failure = reason.map(|reason| Box::new(Failure { reason, is_dead }));
         if !is_auto && failure.as_ref().is_some_and(|failure| !failure.is_dead) {
             self.retry = Some((framed.clone(), attempt + 1));
         }
@@ -376,9 +375,13 @@ impl MessageStream {
 }
 
 /// Runs a callback; a panic is a failure.
-fn run(listener: &dyn Listener, message: &Message) -> Result<(), CallbackError> {
-    catch_unwind(AssertUnwindSafe(|| listener.on_message(message)))
-        .unwrap_or_else(|panic| Err(panicked(&*panic)))
+/// Runs the callback of a listener that has one; what it says where it fails.
+fn call(member: &Member, message: &Message, stats: &Stats) -> Option<Arc<str>> {
+    let listener = member.object()?;
+    let outcome = catch_unwind(AssertUnwindSafe(|| listener.on_message(message)));
+    let error = outcome.unwrap_or_else(|panic| Err(panicked(&*panic))).err()?;
+    stats.deliveries_failed.add(1);
+    Some(error.to_string().into())
 }
 
 impl Stream for MessageStream {
@@ -407,7 +410,7 @@ impl Stream for MessageStream {
             let delivery = this.deliver(framed, attempt);
             return Poll::Ready(Some(Ok(Event::Message(delivery))));
         }
-        if this.waiting.0.is_empty() {
+        if this.waiting.is_empty() {
             let read = this.subscription.poll_items(context, Budget::default(), &mut this.waiting);
             let Poll::Ready(read) = read else {
                 this.commit();
@@ -422,9 +425,9 @@ impl Stream for MessageStream {
                 }
             }
         }
-        let event = match this.waiting.0.pop_front().expect("a poll that is ready brought items") {
-            Unread::Gap(gap) => Event::Gap(*gap),
-            Unread::Entry(framed) => {
+        let event = match this.waiting.pop_front().expect("a poll that is ready brought items") {
+            Item::Gap(gap) => Event::Gap(gap),
+            Item::Entry(framed) => {
                 let delivery = this.deliver(framed, 1);
                 this.pause();
                 Event::Message(delivery)

@@ -50,7 +50,7 @@ pub enum Item {
     /// An entry, with the frames it was encoded to.
     Entry(Framed),
     /// Something was missed right before what follows.
-    Gap(Gap),
+    Gap(Box<Gap>),
 }
 
 /// One live reading. Dropping it commits what was consumed and gives the lease back.
@@ -266,6 +266,7 @@ impl Subscription {
         if let Some(end) = self.poll_end(context) {
             return Poll::Ready(Ok(Some(end)));
         }
+        self.following.iter().for_each(Following::wait);
         self.read_items(context, budget, items)
     }
 
@@ -318,6 +319,15 @@ impl Subscription {
                 }
                 Step::ReadWindow(after) => {
                     let Some(following) = &self.following else { return Poll::Pending };
+                    let mut found = false;
+                    let taken = following.take(after, budget, |framed| {
+                        found = true;
+                        items.extend(std::iter::once(Item::Entry(framed)));
+                    });
+                    if taken.is_some() && found {
+                        self.follow.on_window(taken);
+                        return Poll::Ready(Ok(None));
+                    }
                     match following.read(after, budget, &mut self.found) {
                         WindowRead::Behind => self.follow.on_window(None),
                         WindowRead::Upto(to) => {
@@ -402,7 +412,7 @@ impl Subscription {
 
     fn tell(&self, gap: Gap) -> Item {
         self.stats().gaps_told.add(1);
-        Item::Gap(gap)
+        Item::Gap(Box::new(gap))
     }
 
     fn read_log(&self, after: Offset, budget: Budget) -> BoxFuture<'static, Result<Vec<LanePage>>> {

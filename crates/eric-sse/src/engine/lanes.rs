@@ -5,6 +5,7 @@
 //! says through a [`Shelf`] how it finds an entry again. Changes are *planned* at once, in order, and seen by
 //! readers once the engine says that they are durable ([`Lanes::show`]).
 
+mod at_once;
 mod cursors;
 mod dedup;
 mod keep;
@@ -17,16 +18,16 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 pub use self::cursors::Moved;
 use self::cursors::Readers;
-use self::dedup::{Dedup, Known, Name};
+use self::dedup::{Dedup, Name};
 pub use self::keep::LetGo;
-use self::keep::{Keep, Rules};
+use self::keep::{Found, Keep, Refusal, Rules};
 pub use self::restore::{ChannelState, ListenerState, TrimmedState};
 pub use self::shelf::{Kept, Shelf, Upto};
 use crate::cursor::Fence;
 use crate::entry::{Entry, Epoch, Offset, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::IdempotencyKey;
-use crate::lane::{Lane, Overflow, Retention};
+use crate::lane::{Lane, Retention};
 use crate::log::{NewEntry, Taken};
 
 /// The lanes of one hub, and the cursors of its listeners.
@@ -267,7 +268,11 @@ impl<S: Shelf> Lanes<S> {
         }
         let firsts = self.firsts(&batch)?;
         for lane in lanes_of(&batch) {
-            self.check_limits(lane, &batch, &firsts)?;
+            let is_new = |index: usize| firsts.get(index).is_none_or(|first| matches!(first, First::Now(_)));
+            let news = batch.iter().enumerate().filter(|(index, new)| new.lane == lane && is_new(*index));
+            let found = self.find(lane).ok_or_else(|| gone(lane))?;
+            let admits = found.admits(news.map(|(_, new)| new.message.bytes() as u64));
+            admits.map_err(|refusal| self.explain(refusal, lane))?;
         }
         // Nothing can fail from here on.
         let mut taken: Vec<Taken> = Vec::with_capacity(batch.len());
@@ -329,9 +334,8 @@ impl<S: Shelf> Lanes<S> {
     /// # });
     /// ```
     pub fn enforce(&mut self, lane: Lane, now_ms: u64, gone: impl FnMut(Kept, S::Item)) -> Option<LetGo> {
-        let (finished, rules) = self.rules(lane)?;
         let shown = self.shown;
-        self.keep_mut(lane).ok()?.enforce(finished, &rules, now_ms, shown, gone)
+        self.find(lane)?.enforce(now_ms, shown, gone)
     }
 
     fn number_lane(&mut self) -> Lane {
@@ -359,15 +363,17 @@ impl<S: Shelf> Lanes<S> {
         }
     }
 
-    /// How many entries of `lane` everybody has finished, and its limits in force.
-    fn rules(&self, lane: Lane) -> Option<(u64, Rules)> {
-        if let Some(channel) = self.channels.get(&lane) {
-            let finished = channel.readers.finished().unwrap_or(channel.keep.total());
-            return Some((finished, Rules::of_channel(&channel.retention)));
+    /// What `lane` keeps, with what decides about it.
+    #[inline]
+    fn find(&mut self, lane: Lane) -> Option<Found<'_, S>> {
+        if let Some(listener) = self.listeners.get_mut(&lane) {
+            let rules = Rules { retention: &self.channels.get(&listener.channel)?.retention, is_own: true };
+            return Some(Found { keep: &mut listener.keep, finished: listener.finished, rules });
         }
-        let listener = self.listeners.get(&lane)?;
-        let channel = self.channels.get(&listener.channel)?;
-        Some((listener.finished, Rules::of_listener(&channel.retention)))
+        let channel = self.channels.get_mut(&lane)?;
+        let finished = channel.readers.finished().unwrap_or(channel.keep.total());
+        let rules = Rules { retention: &channel.retention, is_own: false };
+        Some(Found { keep: &mut channel.keep, finished, rules })
     }
 
     /// For each message of the batch, which one was first with its key; nothing where none has a key.
@@ -377,66 +383,44 @@ impl<S: Shelf> Lanes<S> {
         }
         let mut in_batch = FxHashMap::default();
         let first = |(index, new): (usize, &NewEntry)| {
-            let Some(key) = &new.key else { return Ok(First::Now(None)) };
-            let (name, digest) = (self.dedup.name(new.lane, key), new.message.digest());
-            let (first, known_digest) = match (self.dedup.recall(name), in_batch.get(&name)) {
-                (Some(Known { offset, digest, .. }), _) => (First::Before(offset), digest),
-                (None, Some((index, digest))) => (First::InBatch(*index), *digest),
-                (None, None) => {
-                    // Alone, it has nobody to be repeated by.
-                    if batch.len() > 1 {
-                        in_batch.insert(name, (index, digest));
-                    }
-                    (First::Now(Some((name, digest))), digest)
-                }
-            };
-            if known_digest == digest {
+            let first = self.first(new)?;
+            let First::Now(Some((name, digest))) = first else { return Ok(first) };
+            // Alone, it has nobody to be repeated by.
+            if batch.len() == 1 {
                 return Ok(first);
             }
-            Err(Error::new(
-                ErrorKind::KeyReused,
-                format!("key={key} was used for a message with other content"),
-            ))
+            match *in_batch.entry(name).or_insert((index, digest)) {
+                (present, _) if present == index => Ok(first),
+                (present, known) if known == digest => Ok(First::InBatch(present)),
+                _ => Err(reused(new.key.as_ref().expect("it has one"))),
+            }
         };
         batch.iter().enumerate().map(first).collect()
     }
 
-    /// Whether the new messages of the batch may go to `lane`.
-    fn check_limits(&self, lane: Lane, batch: &[NewEntry], firsts: &[First]) -> Result<()> {
-        let Some((finished, rules)) = self.rules(lane) else { return Err(gone(lane)) };
-        let is_new = |index: usize| firsts.get(index).is_none_or(|first| matches!(first, First::Now(_)));
-        let news = batch.iter().enumerate().filter(|(index, new)| new.lane == lane && is_new(*index));
-        let (mut messages, mut bytes) = (0, 0);
-        for (_, new) in news {
-            messages += 1;
-            bytes += new.message.bytes() as u64;
-            if new.message.bytes() as u64 > rules.max_bytes {
-                let (name, max) = (rules.bytes.setting(), rules.max_bytes);
-                let text = format!("message has {} bytes, more than {name}={max} keeps", new.message.bytes());
-                return Err(Error::limit_exceeded(name, text));
-            }
+    /// Whether a message was first with its key, of those that were taken.
+    #[inline(never)]
+    fn first(&self, new: &NewEntry) -> Result<First> {
+        let Some(key) = &new.key else { return Ok(First::Now(None)) };
+        let (name, digest) = (self.dedup.name(new.lane, key), new.message.digest());
+        match self.dedup.recall(name) {
+            None => Ok(First::Now(Some((name, digest)))),
+            Some(known) if known.digest == digest => Ok(First::Before(known.offset)),
+            Some(_) => Err(reused(key)),
         }
-        if rules.overflow == Overflow::DropOldest || messages == 0 {
-            return Ok(());
-        }
-        let (unread, unread_bytes) = self.keep_of(lane)?.unread(finished);
-        let (limit, max) = if unread + messages > rules.max_messages {
-            (rules.messages, rules.max_messages)
-        } else if unread_bytes + bytes > rules.max_bytes {
-            (rules.bytes, rules.max_bytes)
-        } else {
-            return Ok(());
-        };
-        let name = limit.setting();
-        let error = Error::limit_exceeded(name, format!("{name}={max} is reached with unread messages"));
+    }
+
+    /// Why `lane` takes no more, for whoever wanted to publish to it.
+    fn explain(&self, refusal: Refusal, lane: Lane) -> Error {
         let holder = match self.channels.get(&lane) {
+            _ if !refusal.is_full => None,
             Some(channel) => channel.readers.holder(),
             None => Some(lane),
         };
-        Err(match holder {
-            Some(holder) => error.held_by(holder),
-            None => error,
-        })
+        match holder {
+            Some(holder) => refusal.error.held_by(holder),
+            None => refusal.error,
+        }
     }
 }
 
@@ -480,6 +464,10 @@ pub fn lanes_of(batch: &[NewEntry]) -> impl Iterator<Item = Lane> + Clone + use<
     others.sort_unstable();
     others.dedup();
     first.into_iter().chain(others)
+}
+
+fn reused(key: &IdempotencyKey) -> Error {
+    Error::new(ErrorKind::KeyReused, format!("key={key} was used for a message with other content"))
 }
 
 fn gone(lane: Lane) -> Error {

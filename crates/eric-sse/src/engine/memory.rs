@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
-use crate::clock::Clock;
-use crate::cursor::{Commit, Committed, Conflict, Cursor, Cursors, Fence, Joined, Lease};
+use crate::clock::{Clock, Timestamp};
+use crate::cursor::{Commit, Committed, Conflict, Cursor, Cursors, Fence, Joined, Lease, Next};
 use crate::engine::lanes::{Kept, Lanes, Shelf, Upto, lanes_of};
 use crate::engine::{Durability, Engine, Feed, FeedEvent};
 use crate::entry::{Entry, Epoch, Offset, Position};
@@ -30,8 +30,12 @@ use crate::log::{BoxFuture, Budget, Log, NewEntry, Page, Taken, Ticket};
 /// ```
 pub struct MemoryEngine {
     clock: Arc<dyn Clock>,
-    feed: RwLock<Option<Arc<dyn Feed>>>,
-    lanes: Mutex<Lanes<Entries>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    lanes: Lanes<Entries>,
+    feed: Arc<dyn Feed>,
 }
 
 impl MemoryEngine {
@@ -45,15 +49,19 @@ impl MemoryEngine {
     /// ```
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let lanes = Lanes::new(Epoch::generate(), Offset::ZERO, 0, 0);
-        Self { clock, feed: RwLock::new(None), lanes: Mutex::new(lanes) }
+        Self { clock, state: Mutex::new(State { lanes, feed: Arc::new(Nobody) }) }
     }
 
     /// Runs `change` under the lock with the feed, then wakes whom it concerns.
     fn change<T>(&self, change: impl FnOnce(&mut Lanes<Entries>, &dyn Feed) -> T) -> T {
-        let feed = self.feed.read();
-        let feed = feed.as_deref().unwrap_or(&Nobody);
-        let answer = change(&mut self.lanes.lock(), feed);
-        feed.settle();
+        let mut state = self.state.lock();
+        let State { lanes, feed } = &mut *state;
+        let answer = change(lanes, &**feed);
+        let due = (!feed.is_settled()).then(|| feed.clone());
+        drop(state);
+        if let Some(feed) = due {
+            feed.settle();
+        }
         answer
     }
 
@@ -98,7 +106,7 @@ impl Engine for MemoryEngine {
     }
 
     fn attach(&self, feed: Arc<dyn Feed>) {
-        *self.feed.write() = Some(feed);
+        self.state.lock().feed = feed;
     }
 
     fn health(&self) -> Result<()> {
@@ -108,11 +116,11 @@ impl Engine for MemoryEngine {
 
 impl Log for MemoryEngine {
     fn tail(&self) -> Position {
-        self.lanes.lock().shown()
+        self.state.lock().lanes.shown()
     }
 
     fn open(&self, retention: Retention) -> Ticket<Lane> {
-        Ticket::ready(Ok(self.lanes.lock().open(retention)))
+        Ticket::ready(Ok(self.state.lock().lanes.open(retention)))
     }
 
     fn retain(&self, channel: Lane, retention: Retention) -> Ticket<()> {
@@ -151,6 +159,13 @@ impl Log for MemoryEngine {
         }))
     }
 
+    fn submit_one(&self, new: NewEntry) -> Ticket<Taken> {
+        let take = |lanes: &mut Lanes<Entries>, feed: &dyn Feed| {
+            lanes.take(new, |entry| entry, |event| feed.event(event))
+        };
+        Ticket::ready(self.change(take))
+    }
+
     fn read(&self, lane: Lane, after: Offset, budget: Budget) -> BoxFuture<'_, Result<Page>> {
         let page = self.look(lane, |lanes| {
             let (shelf, trimmed_to) = lanes.shelf(lane)?;
@@ -170,13 +185,13 @@ impl Log for MemoryEngine {
     }
 
     fn lanes(&self) -> Vec<OpenLane> {
-        self.lanes.lock().list()
+        self.state.lock().lanes.list()
     }
 }
 
 impl Cursors for MemoryEngine {
     fn join(&self, channel: Lane) -> Ticket<Joined> {
-        Ticket::ready(self.lanes.lock().join(channel))
+        Ticket::ready(self.state.lock().lanes.join(channel))
     }
 
     fn leave(&self, listener: Lane) -> Ticket<()> {
@@ -198,7 +213,7 @@ impl Cursors for MemoryEngine {
     }
 
     fn release(&self, listener: Lane, fence: Fence) -> Ticket<()> {
-        self.lanes.lock().release(listener, fence);
+        self.state.lock().lanes.release(listener, fence);
         Ticket::ready(Ok(()))
     }
 
@@ -216,8 +231,14 @@ impl Cursors for MemoryEngine {
         ))
     }
 
+    fn take_next(&self, listener: Lane, now: Timestamp) -> Result<Next> {
+        self.change(|lanes, feed| {
+            lanes.take_next(listener, now.as_ms(), Entries::get, |event| feed.event(event))
+        })
+    }
+
     fn load(&self, listener: Lane) -> BoxFuture<'_, Result<Cursor>> {
-        Box::pin(std::future::ready(self.lanes.lock().cursor(listener)))
+        Box::pin(std::future::ready(self.state.lock().lanes.cursor(listener)))
     }
 }
 
@@ -236,6 +257,10 @@ struct Entries {
 }
 
 impl Entries {
+    fn get(&self, place: usize) -> Option<&Entry> {
+        self.kept.get(place).map(|(entry, _)| entry)
+    }
+
     /// Bytes of all entries that were ever put here, up to the one before `index`.
     fn bytes_before(&self, index: usize) -> u64 {
         index.checked_sub(1).map_or(self.gone_bytes, |before| self.kept[before].1)

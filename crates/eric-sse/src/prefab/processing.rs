@@ -225,7 +225,7 @@ pub struct ProcessedStream<T> {
     begin: Begin<T>,
     items: VecDeque<Item>,
     read: Vec<Item>,
-    missed: Option<Gap>,
+    missed: Option<Box<Gap>>,
     running: FuturesUnordered<BoxFuture<'static, (u64, Outcome<T>)>>,
     tasks: Tasks<T>,
     delay: Option<BoxFuture<'static, ()>>,

@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use slab::Slab;
 
 use super::{Follower, Wake};
-use crate::entry::Offset;
+use crate::entry::{Entry, Offset};
 use crate::framed::Framed;
+use crate::log::Budget;
 
 /// Followers that are woken before the lane's lock is let go.
 const WAKE_SLICE: usize = 256;
@@ -19,8 +20,12 @@ const WAKE_SLICE: usize = 256;
 pub(super) struct Slot {
     /// Whether it is a listener's lane, and not a channel's.
     pub(super) is_own: bool,
+    /// Every entry of the lane after this one is in `recent`. Written under the lock.
+    gone_to: AtomicU64,
     /// For whoever has read up to here there is nothing to find.
     pub(super) upto: AtomicU64,
+    /// Whether a follower waits to be told, or may have begun to.
+    pub(super) is_waited_for: AtomicBool,
     pub(super) state: Mutex<SlotState>,
 }
 
@@ -31,59 +36,109 @@ impl fmt::Debug for Slot {
 }
 
 pub(super) struct SlotState {
-    /// Every entry of the lane after this one is in `recent`.
-    pub(super) complete_from: Offset,
-    pub(super) trimmed_to: Offset,
     pub(super) recent: VecDeque<(Offset, Framed)>,
     pub(super) followers: Slab<Arc<dyn Follower>>,
     /// A reader that has a seat, beside those who look.
     pub(super) seat: Option<Arc<dyn Follower>>,
-    pub(super) is_dirty: bool,
 }
 
 impl Slot {
-    pub(super) fn new(complete_from: Offset, is_own: bool) -> Arc<Self> {
+    pub(super) fn new(tail: Offset, is_own: bool) -> Arc<Self> {
         Arc::new(Self {
             is_own,
-            upto: AtomicU64::new(complete_from.get()),
-            state: Mutex::new(SlotState {
-                complete_from,
-                trimmed_to: Offset::ZERO,
-                recent: VecDeque::new(),
-                followers: Slab::new(),
-                seat: None,
-                is_dirty: false,
-            }),
+            gone_to: AtomicU64::new(tail.get()),
+            upto: AtomicU64::new(tail.get()),
+            is_waited_for: AtomicBool::new(false),
+            state: Mutex::new(SlotState { recent: VecDeque::new(), followers: Slab::new(), seat: None }),
         })
     }
 
-    /// The window gives up the entry at `offset`; whoever has not read it reads it from the engine.
-    pub(super) fn forget_to(&self, offset: Offset) {
+    /// Puts the next entries here, the last of which is at `upto`.
+    pub(super) fn put(&self, entries: &[Entry], upto: Offset) {
         let mut state = self.state.lock();
-        while state.recent.front().is_some_and(|(at, _)| *at <= offset) {
-            state.recent.pop_front();
+        for entry in entries {
+            let framed = match self.is_own {
+                true => Framed::of_one(entry.clone()),
+                false => Framed::of_many(entry.clone()),
+            };
+            if let Some(seated) = &state.seat {
+                seated.hand(framed.clone());
+            }
+            state.recent.push_back((entry.offset(), framed));
         }
-        state.complete_from = state.complete_from.max(offset);
-        self.upto.fetch_max(offset.get(), Ordering::Release);
+        self.upto.store(upto.get(), Ordering::Release);
+        if state.seat.is_some() {
+            self.is_waited_for.store(true, Ordering::Relaxed);
+        }
     }
 
-    /// The log gave up the lane's entries up to `to`; whoever has not read them is told so by the engine.
-    pub(super) fn trim_to(&self, to: Offset) {
+    /// Whether the entry at `offset` is no longer here.
+    pub(super) fn is_gone(&self, offset: Offset) -> bool {
+        self.gone_to.load(Ordering::Relaxed) >= offset.get()
+    }
+
+    /// Gives up the entries up to `to`: whoever has not read them asks the engine, which tells what was trimmed.
+    pub(super) fn let_go(&self, to: Offset) {
         let mut state = self.state.lock();
         while state.recent.front().is_some_and(|(at, _)| *at <= to) {
             state.recent.pop_front();
         }
-        state.trimmed_to = state.trimmed_to.max(to);
+        self.gone_to.fetch_max(to.get(), Ordering::Relaxed);
         self.upto.fetch_max(to.get(), Ordering::Release);
+    }
+
+    /// Whether there is something to find for who has read up to `after`. The window's tail is loaded before: then what
+    /// is in the log up to there is found.
+    pub(super) fn has_more(&self, after: Offset) -> bool {
+        self.upto.load(Ordering::Acquire) > after.get()
+    }
+
+    /// Takes what comes after `after`, up to `tail` and within `budget`, out of a lane whose only reader will not ask
+    /// for it again; tells how far that reaches. None, and nothing was taken, where there is another reader, or the
+    /// slot does not reach back.
+    pub(super) fn take(
+        &self,
+        after: Offset,
+        tail: Offset,
+        budget: Budget,
+        mut out: impl FnMut(Framed),
+    ) -> Option<Offset> {
+        let mut state = self.state.lock();
+        if state.followers.len() > 1 || state.seat.is_some() || !self.reaches_back(after) {
+            return None;
+        }
+        let (mut entries, mut bytes, mut reached) = (0, 0, after);
+        while state.recent.front().is_some_and(|(at, _)| *at <= tail) {
+            if entries > 0 && (entries >= budget.entries || bytes >= budget.bytes) {
+                return Some(reached);
+            }
+            let (at, framed) = state.recent.pop_front()?;
+            self.gone_to.store(at.get(), Ordering::Relaxed);
+            if at > after {
+                (entries, bytes, reached) = (entries + 1, bytes + framed.entry().bytes(), at);
+                out(framed);
+            }
+        }
+        Some(tail)
+    }
+
+    /// The recent entries after `after`, oldest first; none where the slot does not reach back.
+    pub(super) fn after<'a>(
+        &self,
+        state: &'a SlotState,
+        after: Offset,
+    ) -> Option<impl Iterator<Item = &'a (Offset, Framed)> + use<'a>> {
+        self.reaches_back(after).then(|| state.recent.range(state.first_after(after)..))
+    }
+
+    fn reaches_back(&self, after: Offset) -> bool {
+        after.get() >= self.gone_to.load(Ordering::Relaxed)
     }
 
     pub(super) fn wake(&self, wake: Wake) {
         let mut from = 0;
         loop {
-            let mut state = self.state.lock();
-            if let (Wake::Moved, 0) = (wake, from) {
-                state.is_dirty = false;
-            }
+            let state = self.state.lock();
             let to = (from + WAKE_SLICE).min(state.followers.capacity());
             for key in from..to {
                 if let Some(follower) = state.followers.get(key) {
@@ -118,11 +173,5 @@ impl SlotState {
             }
         }
         high
-    }
-
-    /// The recent entries after `after`, oldest first; none where the lane does not reach back.
-    pub(super) fn after(&self, after: Offset) -> Option<impl Iterator<Item = &(Offset, Framed)>> {
-        let reaches_back = after >= self.complete_from && after >= self.trimmed_to;
-        reaches_back.then(|| self.recent.range(self.first_after(after)..))
     }
 }

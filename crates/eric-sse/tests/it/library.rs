@@ -8,7 +8,7 @@ use eric_sse::limits::COMMIT_LAG_MS_MAX;
 use eric_sse::listener::FnListener;
 use eric_sse::{
     Ack, Channel, ChannelSettings, Connection, Delivery, End, ErrorKind, Hub, Item, ListenerId,
-    ListenerOrder, Message, MessageStream, Subscribe,
+    ListenerOrder, Message, MessageStream, Publish, Subscribe,
 };
 use eric_testkit::ManualClock;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -362,6 +362,77 @@ async fn deliver_next_delivers_one_by_one_and_refuses_while_a_stream_lives() {
     assert!(channel.deliver_next(bob.id()).await.unwrap().is_none());
     let error = channel.deliver_next(&id("nobody")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownListener);
+}
+
+#[tokio::test]
+async fn a_connection_dispatches_and_delivers_without_a_look_up() {
+    let (hub, channel, _) = channel().await;
+    let bob = channel.add_listener().await.unwrap();
+    assert!(bob.deliver_next().await.unwrap().is_none(), "it is not running");
+    bob.start();
+    let taken = bob.dispatch(message(1)).await.unwrap();
+    assert_eq!(taken.position, hub.tail());
+    let keyed = Publish { message: message(2), key: Some("k".parse().unwrap()) };
+    let first = bob.dispatch(keyed.clone()).await.unwrap();
+    let again = bob.dispatch(keyed).await.unwrap();
+    assert_eq!((again.position, again.first), (first.position, false));
+    let reused = Publish { message: message(3), key: Some("k".parse().unwrap()) };
+    assert_eq!(bob.dispatch(reused).await.unwrap_err().kind(), ErrorKind::KeyReused);
+    for n in 1..=2 {
+        assert_eq!(number(&bob.deliver_next().await.unwrap().unwrap()), n);
+        assert_eq!(bob.info().await.unwrap().cursor.offset.get(), n, "it is consumed");
+    }
+    assert!(bob.deliver_next().await.unwrap().is_none());
+
+    channel.remove_listener(bob.id()).await.unwrap();
+    assert_eq!(bob.dispatch(message(4)).await.unwrap_err().kind(), ErrorKind::UnknownListener);
+    assert_eq!(hub.stats().entries_dead.count(), 1, "a message to nobody is counted");
+    assert_eq!(bob.deliver_next().await.unwrap_err().kind(), ErrorKind::UnknownListener);
+    assert_eq!((hub.stats().entries_published.count(), hub.stats().entries_repeated.count()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_callback_that_fails_has_its_message_delivered_once() {
+    let (hub, channel, _) = channel().await;
+    let picky = |message: &Message| match message.payload().as_json() {
+        "1" => Err("not this one".into()),
+        "2" => panic!("nor this one"),
+        _ => Ok(()),
+    };
+    let picky = channel.register_listener(Arc::new(FnListener::new(id("picky"), picky))).await.unwrap();
+    picky.start();
+    for n in 1..=3 {
+        picky.dispatch(message(n)).await.unwrap();
+    }
+    let mut told = Vec::new();
+    while let Some(delivery) = picky.deliver_next().await.unwrap() {
+        told.push((number(&delivery), delivery.failure().map(|failure| failure.reason.to_string())));
+    }
+    let expected = [(1, Some("not this one")), (2, Some("the callback panicked: nor this one")), (3, None)];
+    assert_eq!(told, expected.map(|(n, reason)| (n, reason.map(str::to_owned))));
+    assert_eq!(hub.stats().deliveries_failed.count(), 2);
+}
+
+#[tokio::test]
+async fn who_takes_over_finds_what_was_read_and_not_committed() {
+    let (_hub, channel, _) = channel().await;
+    let bob = channel.add_listener().await.unwrap();
+    bob.start();
+    let mut first = channel.message_stream(&bob).await.unwrap();
+    for n in 1..=3 {
+        bob.dispatch(message(n)).await.unwrap();
+        assert_eq!(number(&next(&mut first).unwrap()), n);
+    }
+    // The window has let go of what its only reader was given; the log has not.
+    let mut second = channel.message_stream(&bob).await.unwrap();
+    let mut numbers = Vec::new();
+    bob.dispatch(message(4)).await.unwrap();
+    while let Some(Some(event)) = second.next().now_or_never() {
+        numbers.push(number(&event.unwrap().message().unwrap()));
+    }
+    assert_eq!(numbers, [1, 2, 3, 4], "the first stream had committed nothing");
+    assert!(matches!(first.next().now_or_never(), Some(None)), "it is over");
+    assert_eq!(first.end(), Some(End::Replaced));
 }
 
 #[tokio::test]

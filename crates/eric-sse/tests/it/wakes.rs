@@ -3,9 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use eric_sse::log::Budget;
 use eric_sse::{Channel, ChannelSettings, Hub, Item, Message, Subscribe, Subscription};
+use futures_util::StreamExt as _;
+
+/// What never takes as long.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 struct Bell(AtomicUsize);
@@ -84,4 +89,74 @@ async fn who_does_not_wait_is_not_woken_again() {
         channel.broadcast(Message::of("t", &n).unwrap()).await.unwrap();
     }
     assert_eq!(waiting[0].wakes(), 1, "a wake is owed only to who asked since the last");
+}
+
+/// Readers on threads of their own, each of which goes to wait while the next message is on its way to it.
+#[test]
+fn whoever_goes_to_wait_is_woken_by_what_comes_meanwhile() {
+    const READERS: usize = 3;
+    let rounds = rounds();
+    let is_for = |round: usize, index: usize| round.is_multiple_of(4) || round / 1_000 % READERS == index;
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let read = Arc::new([const { AtomicUsize::new(0) }; READERS]);
+    let publisher = runtime();
+    let (hub, channel, readers) = publisher.block_on(async {
+        let hub = Hub::in_memory();
+        let channel =
+            hub.channels().create("c".parse().unwrap(), ChannelSettings::in_memory()).await.unwrap();
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            let reader = channel.add_listener().await.unwrap();
+            reader.start();
+            readers.push(reader);
+        }
+        (hub, channel, readers)
+    });
+    let mut threads = Vec::new();
+    for (index, reader) in readers.iter().enumerate() {
+        let (reader, channel, read) = (reader.clone(), channel.clone(), read.clone());
+        let mut stream = publisher.block_on(channel.message_stream(&reader)).unwrap();
+        threads.push(std::thread::spawn(move || {
+            let expected = (0..rounds).filter(|round| is_for(*round, index));
+            runtime().block_on(async {
+                for round in expected {
+                    let next = tokio::time::timeout(PATIENCE, stream.next()).await;
+                    let delivery = next.expect("it was woken").unwrap().unwrap().message().unwrap();
+                    assert_eq!(delivery.message().payload().parse::<usize>().unwrap(), round);
+                    read[index].store(round + 1, Ordering::SeqCst);
+                    // The next one comes at another moment of the way to wait, each time.
+                    (0..round * 7 % 499).for_each(|_| std::hint::spin_loop());
+                }
+            });
+        }));
+    }
+    publisher.block_on(async {
+        for round in 0..rounds {
+            let message = Message::of("round", &round).unwrap();
+            if round.is_multiple_of(4) {
+                channel.broadcast(message).await.unwrap();
+            } else {
+                readers[round / 1_000 % READERS].dispatch(message).await.unwrap();
+            }
+            // The next one comes when this was read, so while its readers are about to wait.
+            let has_read = |index: usize| read[index].load(Ordering::SeqCst) > round;
+            for index in (0..READERS).filter(|index| is_for(round, *index)) {
+                for turn in 1.. {
+                    if has_read(index) {
+                        break;
+                    }
+                    assert!(!threads[index].is_finished() || has_read(index), "a reader gave up");
+                    // Quick while its reader runs; who has no processor is given this one.
+                    if turn % 1_000 == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+                }
+            }
+        }
+    });
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(hub.stats().entries_published.count(), rounds as u64);
+}
+
+/// How often it is tried; more by hand.
+fn rounds() -> usize {
+    std::env::var("ERIC_TEST_ROUNDS").map_or(20_000, |rounds| rounds.parse().unwrap())
 }

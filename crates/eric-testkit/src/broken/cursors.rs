@@ -1,9 +1,9 @@
 //! What a broken engine does to its cursors.
 
-use eric_sse::cursor::{Authority, Commit, Committed, Conflict, Cursor, Cursors, Fence, Joined, Lease};
+use eric_sse::cursor::{Authority, Commit, Committed, Conflict, Cursor, Cursors, Fence, Joined, Lease, Next};
 use eric_sse::lane::Lane;
 use eric_sse::log::{BoxFuture, Log as _, Ticket};
-use eric_sse::{Error, ErrorKind, Offset, Position, Result};
+use eric_sse::{Error, ErrorKind, Offset, Position, Result, Timestamp};
 
 use super::{BrokenEngine, Fault, answer};
 
@@ -115,5 +115,24 @@ impl Cursors for BrokenEngine {
     fn load(&self, listener: Lane) -> BoxFuture<'_, Result<Cursor>> {
         let cursor = self.load_now(listener).map(|cursor| self.distort_cursor(cursor));
         Box::pin(std::future::ready(cursor))
+    }
+
+    fn take_next(&self, listener: Lane, now: Timestamp) -> Result<Next> {
+        match self.fault {
+            Fault::TakesNextAgain => {
+                let before = self.load_now(listener)?.position;
+                let next = self.inner.take_next(listener, now)?;
+                let lease = answer(self.inner.lease(listener, Conflict::Replace))?;
+                self.commit_inner(Commit { listener, to: before, by: Authority::Reader(lease.fence) })?;
+                answer(self.inner.release(listener, lease.fence))?;
+                Ok(next)
+            }
+            Fault::TakesNextOfOthers => {
+                let fence = self.lies.lock().fences.get(&listener).copied();
+                fence.into_iter().try_for_each(|fence| answer(self.inner.release(listener, fence)))?;
+                self.inner.take_next(listener, now)
+            }
+            _ => Ok(Next::InSteps),
+        }
     }
 }

@@ -178,6 +178,13 @@ impl Log for BrokenEngine {
         self.inner.close(channel)
     }
 
+    fn submit_one(&self, mut new: NewEntry) -> Ticket<Taken> {
+        if self.fault == Fault::ForgetsKeyOfOne {
+            new.key = None;
+        }
+        self.submit(vec![new]).map(|taken| taken[0])
+    }
+
     fn submit(&self, mut batch: Vec<NewEntry>) -> Ticket<Vec<Taken>> {
         let inner = self.inner.clone();
         match self.fault {

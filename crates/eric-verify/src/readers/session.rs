@@ -137,7 +137,7 @@ impl Session {
         }
         for item in items {
             match item {
-                Item::Gap(gap) => self.on_gap(gap, counts)?,
+                Item::Gap(gap) => self.on_gap(*gap, counts)?,
                 Item::Entry(framed) => {
                     let entry = framed.entry();
                     let text = serde_json::from_str(entry.message().payload().as_json()).unwrap_or_default();

@@ -149,7 +149,7 @@ impl<S: Shelf> Lanes<S> {
     pub fn lease(&mut self, listener: Lane, conflict: Conflict) -> Result<Lease> {
         let cursor = self.cursor(listener)?;
         if cursor.leased && conflict == Conflict::Refuse {
-            return Err(Error::new(ErrorKind::Conflict, "the listener has a live subscription"));
+            return Err(live());
         }
         self.fences_issued += 1;
         let fence = Fence(self.fences_issued);
@@ -269,6 +269,10 @@ impl<S: Shelf> Lanes<S> {
     }
 }
 
-fn unknown(listener: Lane) -> Error {
+pub(super) fn live() -> Error {
+    Error::new(ErrorKind::Conflict, "the listener has a live subscription")
+}
+
+pub(super) fn unknown(listener: Lane) -> Error {
     Error::new(ErrorKind::UnknownListener, format!("listener of lane={listener} was removed"))
 }

@@ -4,6 +4,7 @@ use super::cursors::FORGOTTEN;
 use super::shelf::{Kept, Shelf};
 use super::trimmed::Trimmed;
 use crate::entry::Offset;
+use crate::error::Error;
 use crate::evicted::{Evicted, EvictedBy};
 use crate::lane::{LaneInfo, Overflow, Retention, Span};
 
@@ -14,44 +15,34 @@ pub(super) struct Keep<S> {
     pub(super) trimmed: Trimmed,
 }
 
-/// The limits in force for one lane, with their names.
-#[derive(Debug)]
-pub(super) struct Rules {
-    pub(super) max_messages: u64,
-    /// Which limit `max_messages` is, for this lane.
-    pub(super) messages: EvictedBy,
-    pub(super) max_bytes: u64,
-    pub(super) bytes: EvictedBy,
-    /// Whether `max_messages` counts unread entries only.
-    counts_unread_only: bool,
-    max_age_ms: u64,
-    history: u64,
-    pub(super) overflow: Overflow,
+/// The limits in force for one lane.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules<'a> {
+    pub(super) retention: &'a Retention,
+    /// Whether it is a listener's lane, and not a channel's.
+    pub(super) is_own: bool,
 }
 
-impl Rules {
-    pub(super) fn of_channel(retention: &Retention) -> Self {
-        Self {
-            max_messages: retention.max_messages,
-            messages: EvictedBy::Messages,
-            max_bytes: retention.max_bytes,
-            bytes: EvictedBy::Bytes,
-            counts_unread_only: false,
-            max_age_ms: retention.max_age_s.saturating_mul(1000),
-            history: retention.history,
-            overflow: retention.overflow,
+impl Rules<'_> {
+    /// Messages that it keeps, and which limit that is. Of a listener's lane it counts what is unread only.
+    fn messages(&self) -> (u64, EvictedBy) {
+        match self.is_own {
+            true => (self.retention.max_unread_per_listener, EvictedBy::Unread),
+            false => (self.retention.max_messages, EvictedBy::Messages),
         }
     }
 
-    pub(super) fn of_listener(retention: &Retention) -> Self {
-        Self {
-            max_messages: retention.max_unread_per_listener,
-            messages: EvictedBy::Unread,
-            max_bytes: retention.max_unread_bytes_per_listener,
-            bytes: EvictedBy::UnreadBytes,
-            counts_unread_only: true,
-            ..Self::of_channel(retention)
+    /// Bytes that it keeps, and which limit that is.
+    fn bytes(&self) -> (u64, EvictedBy) {
+        match self.is_own {
+            true => (self.retention.max_unread_bytes_per_listener, EvictedBy::UnreadBytes),
+            false => (self.retention.max_bytes, EvictedBy::Bytes),
         }
+    }
+
+    /// Whether what was taken at `taken_ms` is older than it keeps.
+    pub(super) fn is_old(&self, taken_ms: u64, now_ms: u64) -> bool {
+        taken_ms.saturating_add(self.retention.max_age_s.saturating_mul(1000)) < now_ms
     }
 }
 
@@ -82,7 +73,7 @@ pub struct LetGo {
 
 impl<S: Shelf> Keep<S> {
     pub(super) fn push(&mut self, kept: Kept, item: S::Item) {
-        assert!(self.last().is_none_or(|last| last < kept.offset), "offsets grow within a lane");
+        debug_assert!(self.last().is_none_or(|last| last < kept.offset), "offsets grow within a lane");
         self.shelf.push(kept, item);
     }
 
@@ -138,43 +129,96 @@ impl<S: Shelf> Keep<S> {
             last: last.filter(|last| *last > after),
         }
     }
+}
 
-    /// Lets go of what `rules` no longer keep, given that everybody finished the first `finished` entries; nothing
-    /// beyond `upto`. `gone` is told of each.
+/// A lane's entries with what decides about them.
+#[derive(Debug)]
+pub(super) struct Found<'a, S> {
+    pub(super) keep: &'a mut Keep<S>,
+    /// How many entries of the lane everybody has finished.
+    pub(super) finished: u64,
+    pub(super) rules: Rules<'a>,
+}
+
+/// Why a lane does not take something.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) error: Error,
+    /// It is full of what somebody has not read.
+    pub(super) is_full: bool,
+}
+
+impl<S: Shelf> Found<'_, S> {
+    /// Whether new messages of these sizes may go to the lane.
+    pub(super) fn admits(&self, sizes: impl Iterator<Item = u64>) -> Result<(), Refusal> {
+        let (max_bytes, by_bytes) = self.rules.bytes();
+        let (mut messages, mut bytes) = (0, 0);
+        for size in sizes {
+            (messages, bytes) = (messages + 1, bytes + size);
+            if size > max_bytes {
+                let (name, max) = (by_bytes.setting(), max_bytes);
+                let text = format!("message has {size} bytes, more than {name}={max} keeps");
+                return Err(Refusal { error: Error::limit_exceeded(name, text), is_full: false });
+            }
+        }
+        if self.rules.retention.overflow == Overflow::DropOldest || messages == 0 {
+            return Ok(());
+        }
+        let (unread, unread_bytes) = self.keep.unread(self.finished);
+        let (max_messages, by_messages) = self.rules.messages();
+        let (limit, max) = if unread + messages > max_messages {
+            (by_messages, max_messages)
+        } else if unread_bytes + bytes > max_bytes {
+            (by_bytes, max_bytes)
+        } else {
+            return Ok(());
+        };
+        let name = limit.setting();
+        let text = format!("{name}={max} is reached with unread messages");
+        Err(Refusal { error: Error::limit_exceeded(name, text), is_full: true })
+    }
+
+    /// Lets go of what the rules no longer keep; nothing beyond `upto`. `gone` is told of each.
     pub(super) fn enforce(
         &mut self,
-        finished: u64,
-        rules: &Rules,
         now_ms: u64,
         upto: Offset,
         mut gone: impl FnMut(Kept, S::Item),
     ) -> Option<LetGo> {
+        let Self { keep, finished, rules } = self;
+        let ((max_messages, by_messages), (max_bytes, by_bytes)) = (rules.messages(), rules.bytes());
         let mut unread = Evicted::default();
-        let before = self.trimmed.total();
-        while let Some(first) = self.shelf.first().filter(|first| first.offset <= upto) {
-            let trimmed = self.trimmed.total();
-            let is_finished = trimmed < finished;
-            let counted =
-                self.total() - if rules.counts_unread_only { finished.max(trimmed) } else { trimmed };
-            let is_old = first.taken_ms.saturating_add(rules.max_age_ms) < now_ms;
-            let is_spent = is_finished && finished - trimmed > rules.history;
-            let by = if is_old {
+        let before = keep.trimmed.total();
+        // What everybody has finished, beyond the history, goes whatever else holds.
+        let spent = finished.saturating_sub(rules.retention.history).saturating_sub(before);
+        for _ in 0..spent {
+            if keep.shelf.first().is_none_or(|first| first.offset > upto) {
+                break;
+            }
+            let (kept, item) = keep.shelf.pop().expect("there is a first one");
+            keep.trimmed.push(kept.offset);
+            gone(kept, item);
+        }
+        while let Some(first) = keep.shelf.first().filter(|first| first.offset <= upto) {
+            let trimmed = keep.trimmed.total();
+            let is_finished = trimmed < *finished;
+            let counted = keep.total() - if rules.is_own { (*finished).max(trimmed) } else { trimmed };
+            let by = if rules.is_old(first.taken_ms, now_ms) {
                 Some(EvictedBy::Age)
-            } else if counted > rules.max_messages {
-                Some(rules.messages)
+            } else if counted > max_messages {
+                Some(by_messages)
             } else {
-                (self.shelf.bytes() > rules.max_bytes).then_some(rules.bytes)
+                (keep.shelf.bytes() > max_bytes).then_some(by_bytes)
             };
             match by {
                 Some(by) if !is_finished => unread.add(by, 1),
                 Some(_) => {}
-                None if is_spent => {}
                 None => break,
             }
-            self.trimmed.push(first.offset);
-            let (kept, item) = self.shelf.pop().expect("there is a first one");
+            keep.trimmed.push(first.offset);
+            let (kept, item) = keep.shelf.pop().expect("there is a first one");
             gone(kept, item);
         }
-        (self.trimmed.total() > before).then(|| LetGo { to: self.trimmed.to(), unread })
+        (keep.trimmed.total() > before).then(|| LetGo { to: keep.trimmed.to(), unread })
     }
 }

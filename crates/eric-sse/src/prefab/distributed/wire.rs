@@ -252,7 +252,8 @@ impl Stream for LocalMessages {
                 Event::Message(delivery) => {
                     Incoming::Message(delivery.position(), delivery.message().clone())
                 }
-                Event::Gap(Gap { reason, to, missed, .. }) => {
+                Event::Gap(gap) => {
+                    let Gap { reason, to, missed, .. } = *gap;
                     Incoming::Missed(Missed { reason: reason.to_string().into(), to, messages: missed })
                 }
             })
