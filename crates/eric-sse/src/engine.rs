@@ -168,8 +168,8 @@ pub trait Feed: Send + Sync {
     /// ```
     fn event(&self, event: FeedEvent<'_>);
 
-    /// Wakes whom the events since the last call concern. Called after one or more events, with no lock held:
-    /// a fan-out to many readers may run in here.
+    /// Wakes whom the events since the last call concern. Called after one or more events, with no lock held, unless
+    /// [`Feed::is_settled`]: a fan-out to many readers may run in here.
     ///
     /// ```
     /// # use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
@@ -192,28 +192,27 @@ pub trait Feed: Send + Sync {
     /// ```
     fn settle(&self);
 
-    /// Whether nobody waits for [`Feed::settle`]: an engine may ask before it lets go of its lock, and spare itself
-    /// the call.
+    /// Whether nobody waits for [`Feed::settle`]: then an engine may spare itself the call.
     ///
     /// ```
-    /// # use std::sync::Arc;
+    /// # use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
     /// # use eric_sse::{engine::{Engine as _, Feed, FeedEvent}, log::Log as _};
     /// # eric_testkit::engine_example(async |engine, news, headline| {
-    /// struct Notes;
-    ///
-    /// impl Feed for Notes {
-    ///     fn event(&self, _: FeedEvent<'_>) {}
+    /// # #[derive(Default)]
+    /// # struct Quiet(AtomicUsize);
+    /// impl Feed for Quiet {
+    /// #     fn event(&self, _: FeedEvent<'_>) {}
     ///     fn settle(&self) {
-    ///         unreachable!("nobody waits for notes");
+    ///         self.0.fetch_add(1, Ordering::Relaxed);
     ///     }
     ///     fn is_settled(&self) -> bool {
     ///         true
     ///     }
     /// }
-    ///
-    /// engine.attach(Arc::new(Notes));
+    /// # let quiet = Arc::new(Quiet::default());
+    /// # engine.attach(quiet.clone());
     /// engine.submit_one(headline).await?;
-    /// # assert!(Notes.is_settled());
+    /// assert_eq!(quiet.0.load(Ordering::Relaxed), 0, "the memory engine asks");
     /// # Ok(())
     /// # });
     /// ```

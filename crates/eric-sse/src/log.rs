@@ -131,7 +131,8 @@ pub trait Log {
     /// ```
     fn submit(&self, batch: Vec<NewEntry>) -> Ticket<Vec<Taken>>;
 
-    /// Takes one message: [`Log::submit`] of a batch of one, for which an engine may need less.
+    /// Takes one message: [`Log::submit`] of a batch of one, for which an engine may need less. It may take
+    /// [`NewEntry::taken_at`] for the present.
     ///
     /// # Errors
     /// As [`Log::submit`].

@@ -152,6 +152,14 @@ impl Channel {
     }
 
     async fn submit(&self, lane: Lane, batch: Vec<Publish>) -> Result<Vec<Taken>> {
+        let batch = match <[Publish; 1]>::try_from(batch) {
+            Ok([message]) => {
+                let taken = self.submit_one(lane, message).await?;
+                self.count(u64::from(taken.first), u64::from(!taken.first));
+                return Ok(vec![taken]);
+            }
+            Err(batch) => batch,
+        };
         let messages = batch.len();
         if messages > BATCH_MESSAGES_MAX {
             let text =

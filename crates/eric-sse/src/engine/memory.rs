@@ -160,10 +160,7 @@ impl Log for MemoryEngine {
     }
 
     fn submit_one(&self, new: NewEntry) -> Ticket<Taken> {
-        let take = |lanes: &mut Lanes<Entries>, feed: &dyn Feed| {
-            lanes.take(new, |entry| entry, |event| feed.event(event))
-        };
-        Ticket::ready(self.change(take))
+        Ticket::ready(self.change(|lanes, feed| lanes.take(new, |event| feed.event(event))))
     }
 
     fn read(&self, lane: Lane, after: Offset, budget: Budget) -> BoxFuture<'_, Result<Page>> {

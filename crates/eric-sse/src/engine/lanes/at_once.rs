@@ -10,9 +10,10 @@ use crate::error::Result;
 use crate::lane::{Lane, Overflow};
 use crate::log::{NewEntry, Taken};
 
-impl<S: Shelf> Lanes<S> {
-    /// Takes a message, keeps what `item` makes of it, and shows it; `tell` hears what a feed is to be told. What
-    /// [`Lanes::enforce`], [`Lanes::admit`], [`Lanes::keep`] and [`Lanes::show`] do, with the lane found once.
+impl<S: Shelf<Item = Entry>> Lanes<S> {
+    /// Takes a message, keeps it and shows it; `tell` hears what a feed is to be told. What [`Lanes::enforce`],
+    /// [`Lanes::admit`], [`Lanes::keep`] and [`Lanes::show`] do, with the lane found once. The message is taken at this
+    /// moment: its time is what ages and keys are reckoned by.
     ///
     /// # Errors
     /// As [`Lanes::admit`].
@@ -26,27 +27,22 @@ impl<S: Shelf> Lanes<S> {
     ///
     /// let mut told = Vec::new();
     /// let tell = |event: FeedEvent<'_>| told.push(format!("{event:?}"));
-    /// let taken = lanes.take(headline, |entry| entry, tell)?;
+    /// let taken = lanes.take(headline, tell)?;
     /// assert_eq!(taken.position, lanes.shown());
     /// assert!(told.len() == 1 && told[0].starts_with("Appended"));
     /// # Ok(())
     /// # });
     /// ```
-    pub fn take(
-        &mut self,
-        new: NewEntry,
-        item: impl FnOnce(Entry) -> S::Item,
-        tell: impl FnMut(FeedEvent<'_>),
-    ) -> Result<Taken> {
+    pub fn take(&mut self, new: NewEntry, tell: impl FnMut(FeedEvent<'_>)) -> Result<Taken> {
         if new.key.is_none() {
-            return self.take_first(new, item, tell);
+            return self.take_first(new, tell);
         }
         let now_ms = new.taken_at.as_ms();
         self.dedup.forget_old(now_ms);
         self.keep_of(new.lane)?;
         match self.first(&new)? {
             First::Now(known) => {
-                let taken = self.take_first(new, item, tell)?;
+                let taken = self.take_first(new, tell)?;
                 if let Some((name, digest)) = known {
                     self.dedup.remember(name, digest, taken.position.offset, now_ms);
                 }
@@ -61,12 +57,7 @@ impl<S: Shelf> Lanes<S> {
 
     /// Takes a message that was not taken before.
     #[inline]
-    fn take_first(
-        &mut self,
-        new: NewEntry,
-        item: impl FnOnce(Entry) -> S::Item,
-        mut tell: impl FnMut(FeedEvent<'_>),
-    ) -> Result<Taken> {
+    fn take_first(&mut self, new: NewEntry, mut tell: impl FnMut(FeedEvent<'_>)) -> Result<Taken> {
         assert_eq!(self.shown, self.tail, "what is taken at once follows what is shown");
         let (lane, shown, now_ms) = (new.lane, self.shown, new.taken_at.as_ms());
         let (epoch, offset) = (self.epoch, self.tail.next());
@@ -81,7 +72,7 @@ impl<S: Shelf> Lanes<S> {
         }
         let entry = Entry::new(Position { epoch, offset }, lane, new.taken_at, new.message);
         tell(FeedEvent::Appended(std::slice::from_ref(&entry)));
-        found.keep.push((&entry).into(), item(entry));
+        found.keep.push((&entry).into(), entry);
         found.enforce(now_ms, offset, |_, _| ()).map(trimmed).map(&mut tell);
         (self.tail, self.shown) = (offset, offset);
         Ok(Taken { position: Position { epoch, offset }, first: true })
