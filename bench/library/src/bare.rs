@@ -45,6 +45,8 @@ fn receivers(job: Job) -> Option<usize> {
         Job::Next | Job::Batches(_) | Job::Drain => Some(1),
         Job::Broadcast | Job::Broadcasts => Some(LISTENERS),
         Job::DeliverNext
+        | Job::DeliverNextById
+        | Job::NextById
         | Job::NextWithIds
         | Job::BatchesWithIds
         | Job::BroadcastDeliverNext

@@ -19,7 +19,9 @@ pub(crate) async fn measure(job: Job) -> anyhow::Result<f64> {
     let mut watch = Stopwatch::default();
     match job {
         Job::DeliverNext => scene.deliver_next(job, &mut watch).await?,
+        Job::DeliverNextById => scene.deliver_next_by_id(job, &mut watch).await?,
         Job::Next => scene.next(job, &mut watch).await?,
+        Job::NextById => scene.next_by_id(job, &mut watch).await?,
         Job::NextWithIds => scene.next_with_ids(job, &mut watch).await?,
         Job::Batches(_) => scene.batches(job, &mut watch).await?,
         Job::BatchesWithIds => scene.batches_with_ids(job, &mut watch).await?,
@@ -49,6 +51,29 @@ impl Scene {
         for _ in 0..job.repetitions() {
             bob.dispatch(self.message.clone()).await?;
             bob.deliver_next().await?.context("it was dispatched")?;
+        }
+        watch.stop();
+        Ok(())
+    }
+
+    async fn deliver_next_by_id(&self, job: Job, watch: &mut Stopwatch) -> anyhow::Result<()> {
+        let bob = self.listener().await?;
+        watch.start();
+        for _ in 0..job.repetitions() {
+            self.channel.dispatch(bob.id(), self.message.clone()).await?;
+            self.channel.deliver_next(bob.id()).await?.context("it was dispatched")?;
+        }
+        watch.stop();
+        Ok(())
+    }
+
+    async fn next_by_id(&self, job: Job, watch: &mut Stopwatch) -> anyhow::Result<()> {
+        let bob = self.listener().await?;
+        let mut stream = self.channel.message_stream(&bob).await?;
+        watch.start();
+        for _ in 0..job.repetitions() {
+            self.channel.dispatch(bob.id(), self.message.clone()).await?;
+            take(&mut stream, 1).await?;
         }
         watch.stop();
         Ok(())

@@ -146,10 +146,10 @@ impl<S: Shelf<Item = Entry>> Lanes<S> {
             channel_finished: finished(shared, places[0], ahead < own),
         };
         self.place_cursor(&moved);
-        for lane in [channel, listener] {
-            if let Some(go) = self.enforce(lane, now_ms, |_, _| ()) {
-                tell(FeedEvent::Trimmed { lane, to: go.to, unread: go.unread });
-            }
+        // In the other lane it finished nothing.
+        let lane = entry.lane();
+        if let Some(go) = self.enforce(lane, now_ms, |_, _| ()) {
+            tell(FeedEvent::Trimmed { lane, to: go.to, unread: go.unread });
         }
         Ok(Next::Entry(entry))
     }
