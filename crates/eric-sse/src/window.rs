@@ -1,8 +1,9 @@
 //! The window: recent entries that the live readers of a hub share, and who is woken by what.
 //!
 //! The engine reports what it has committed ([`Feed`]); the window keeps it for the lanes that somebody follows,
-//! bounded by bytes, and wakes exactly the followers of those lanes. A reader that falls out of the window reads
-//! from the engine. It decides nothing about delivery: that is `follow.rs`.
+//! bounded by bytes, and wakes exactly the followers of those lanes, if one of them waits. A reader that falls out of the
+//! window reads from the engine; so does whoever comes for what a listener's only reader took out of it. It decides
+//! nothing about delivery: that is `follow.rs`.
 
 mod slot;
 
@@ -34,7 +35,8 @@ const RUNS: usize = 64;
 pub(crate) trait Follower: Send + Sync {
     /// What is new in the lane of a reader with a seat. Comes before the tail moves, and [`Follower::moved`] after it.
     fn hand(&self, _: Framed) {}
-    /// Something new is in a lane that it follows.
+    /// Something new is in a lane that it follows. All who follow the lane are told, once after one of them said that it
+    /// waits ([`Following::wait`]); who has a seat each time.
     fn moved(&self);
     /// The listener's lease was taken with `fence`.
     fn lease_taken(&self, fence: Fence);
