@@ -203,7 +203,8 @@ impl<'a> From<&'a History> for HistoryBody<'a> {
 /// use eric_protocol::answer::PullBody;
 /// use eric_sse::{Gap, GapReason, Item};
 ///
-/// let items = [Item::Gap(Gap { reason: GapReason::Trimmed, from: None, to: None, missed: Some(2) })];
+/// let gap = Gap { reason: GapReason::Trimmed, from: None, to: None, missed: Some(2) };
+/// let items = [Item::Gap(Box::new(gap))];
 /// assert_eq!(
 ///     serde_json::to_string(&PullBody::new(&items)).unwrap(),
 ///     r#"{"messages":[],"gaps":[{"reason":"trimmed","from":null,"to":null,"missed":2}]}"#,
