@@ -197,5 +197,7 @@ impl Clock for SystemClock {
 #[cfg(target_os = "linux")]
 fn read(clock: rustix::time::ClockId) -> Timestamp {
     let since = rustix::time::clock_gettime(clock);
-    Timestamp(since.tv_sec.cast_unsigned() * 1000 + since.tv_nsec.cast_unsigned() / 1_000_000)
+    // A clock that was never set may be before 1970.
+    let seconds = u64::try_from(since.tv_sec).unwrap_or(0);
+    Timestamp(seconds * 1000 + since.tv_nsec.cast_unsigned() / 1_000_000)
 }

@@ -80,7 +80,6 @@ pub enum ErrorKind {
 /// ```
 pub struct Error(Box<Fault>);
 
-#[derive(Debug)]
 struct Fault {
     kind: ErrorKind,
     message: Box<str>,
@@ -189,7 +188,14 @@ impl Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        let Fault { kind, message, limit, holder, source } = &*self.0;
+        f.debug_struct("Error")
+            .field("kind", kind)
+            .field("message", message)
+            .field("limit", limit)
+            .field("holder", holder)
+            .field("source", source)
+            .finish()
     }
 }
 

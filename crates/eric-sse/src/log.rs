@@ -375,7 +375,7 @@ impl<T> Ticket<T> {
         Self(State::Future(Box::pin(future)))
     }
 
-    /// The answer where it is there already, else the ticket.
+    /// The answer of an engine that had it at once; else the ticket, to wait for.
     ///
     /// ```
     /// use eric_sse::log::Ticket;

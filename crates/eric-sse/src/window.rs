@@ -27,7 +27,7 @@ use crate::stats::Stats;
 /// Bytes that an entry costs in the window beside its message and its frames.
 const ENTRY_OVERHEAD_BYTES: usize = 384;
 
-/// The window lets go of a part of what it may hold at once: one of so many.
+/// The window lets go of stretches of a lane: each is about one of so many parts of what it may hold.
 const RUNS: usize = 64;
 
 /// The seam from the window to a stream (one reader) or an audience (many): called when a followed lane moved.
@@ -49,6 +49,8 @@ pub(crate) trait Follower: Send + Sync {
 pub(crate) enum WindowRead {
     /// The window no longer reaches back to where the reader is, or something of its lanes was trimmed there.
     Behind,
+    /// One entry, as nearly always; it is all of the reader's lanes up to here.
+    One(Framed, Offset),
     /// Entries were handed over; everything of the reader's lanes up to here was.
     Upto(Offset),
 }
@@ -233,14 +235,17 @@ impl Kept {
         // An entry counts for itself and, where many read it, for each format that it will be encoded to.
         let formats = || stats.formats_used.load(Ordering::Relaxed).count_ones().max(1) as usize;
         let copies = if slot.is_own { 1 } else { 1 + formats() };
-        let bytes: usize = entries.iter().map(|entry| ENTRY_OVERHEAD_BYTES + copies * entry.bytes()).sum();
         slot.put(entries, last.offset());
-        self.bytes += bytes;
-        match self.runs.back_mut() {
-            Some(run) if run.lane == last.lane() && run.bytes < run_bytes => {
-                (run.to, run.bytes) = (last.offset(), run.bytes + bytes);
+        for entry in entries {
+            let (lane, to) = (entry.lane(), entry.offset());
+            let bytes = ENTRY_OVERHEAD_BYTES + copies * entry.bytes();
+            self.bytes += bytes;
+            match self.runs.back_mut() {
+                Some(run) if run.lane == lane && run.bytes < run_bytes => {
+                    (run.to, run.bytes) = (to, run.bytes + bytes);
+                }
+                _ => self.runs.push_back(Run { lane, to, bytes }),
             }
-            _ => self.runs.push_back(Run { lane: last.lane(), to: last.offset(), bytes }),
         }
     }
 
@@ -339,22 +344,13 @@ impl Following {
         }
     }
 
-    /// Takes what is new after `after` out of the window, where it is all in a listener's lane that nobody else reads;
-    /// tells how far that reaches. None, and nothing was taken, where [`Following::read`] has to look.
-    pub(crate) fn take(&self, after: Offset, budget: Budget, out: impl FnMut(Framed)) -> Option<Offset> {
-        let tail = self.window.tail();
-        match &self.places {
-            [Some((_, shared, _)), Some((_, own, _))] if own.has_more(after) && !shared.has_more(after) => {
-                own.take(after, tail, budget, out)
-            }
-            _ => None,
-        }
-    }
-
     /// Hands the entries of the followed lanes after `after` to `out`, merged in log order, within `budget`.
     pub(crate) fn read(&self, after: Offset, budget: Budget, out: &mut Vec<Framed>) -> WindowRead {
         // Everything up to the tail was in the slots before the tail was moved, so it is loaded first.
         let tail = self.window.tail();
+        if let Some(read) = self.take(after, tail, budget, out) {
+            return read;
+        }
         let start = out.len();
         let mut lanes_found = 0;
         for (_, slot, _) in self.places.iter().flatten().filter(|(_, slot, _)| slot.has_more(after)) {
@@ -380,6 +376,17 @@ impl Following {
         match out.last() {
             Some(last) if !all && kept > start => WindowRead::Upto(last.entry().offset()),
             _ => WindowRead::Upto(tail.max(after)),
+        }
+    }
+
+    /// Takes what is new after `after` out of the window, where it is all in a listener's lane that nobody else reads.
+    /// None, and nothing was taken, where all has to be looked at.
+    fn take(&self, after: Offset, tail: Offset, budget: Budget, out: &mut Vec<Framed>) -> Option<WindowRead> {
+        match &self.places {
+            [Some((_, shared, _)), Some((_, own, _))] if own.has_more(after) && !shared.has_more(after) => {
+                own.take(after, tail, budget, out)
+            }
+            _ => None,
         }
     }
 }

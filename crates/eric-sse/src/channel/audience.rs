@@ -142,6 +142,7 @@ impl Channel {
         let inbox = Arc::new(Inbox::new(waker));
         let follower: Arc<dyn Follower> = inbox.clone();
         let following = self.core().window.follow(&[self.0.lane], &follower);
+        following.wait();
         if self.0.is_removed.load(Ordering::SeqCst) {
             return Err(self.unknown());
         }
@@ -347,6 +348,10 @@ impl Audience {
         self.is_behind |= is_lost;
         let upto = match read {
             WindowRead::Upto(upto) if !self.is_behind => upto,
+            WindowRead::One(framed, upto) if !self.is_behind => {
+                self.found.push(framed);
+                upto
+            }
             _ => {
                 self.is_behind = true;
                 return Hearing::Behind;

@@ -256,6 +256,10 @@ impl Connection {
     /// # });
     /// ```
     pub async fn deliver_next(&self) -> Result<Option<Delivery>> {
+        if !self.is_running() {
+            // Also of one that was stopped, and is gone.
+            return self.channel.member(self.id()).map(|_| None);
+        }
         self.channel.pull(&self.member).await.map_err(|error| self.channel.explain_listener(error, self.id()))
     }
 

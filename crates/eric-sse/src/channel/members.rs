@@ -319,7 +319,7 @@ impl Channel {
     /// What the engine says of a listener's lane, said of the listener.
     pub(crate) fn explain_listener(&self, error: Error, id: &ListenerId) -> Error {
         match error.kind() {
-            ErrorKind::Closed | ErrorKind::UnknownListener => self.unknown_listener(id),
+            ErrorKind::Closed | ErrorKind::UnknownListener => self.missing(id),
             _ => error,
         }
     }

@@ -145,7 +145,7 @@ impl Channel {
         match error.kind() {
             ErrorKind::Closed => {
                 self.core().stats.entries_dead.add(messages);
-                self.unknown_listener(listener)
+                self.missing(listener)
             }
             _ => self.explain(error),
         }

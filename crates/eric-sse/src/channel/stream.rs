@@ -25,11 +25,10 @@ use crate::follow::{End, ReadFrom};
 use crate::framed::Framed;
 use crate::id::ListenerId;
 use crate::limits::{COMMIT_LAG_MS_MAX, DELIVERY_ATTEMPTS_MAX, STREAM_LAG_ENTRIES_MAX};
-use crate::listener::panicked;
+use crate::listener::{CallbackError, Listener, panicked};
 use crate::log::{BoxFuture, Budget};
 use crate::message::Message;
 use crate::sse::encode::Format;
-use crate::stats::Stats;
 
 /// A stream of what a listener receives, or a watcher. It ends when the listener is stopped or removed, or another
 /// stream takes over; an error of the engine ends it too.
@@ -145,8 +144,8 @@ impl Channel {
         Ok(MessageStream::new(self.watch(ReadFrom::Latest)?))
     }
 
-    /// Delivers the next message to a listener; none where there is none, or where it is not running. Takes the lease for
-    /// this one message and gives it back: to take many, read a stream.
+    /// Delivers the next message to a listener; none where there is none, or where it is not running. To take many, read a
+    /// stream: each of these may take the lease for its one message, does so while a callback runs, and gives it back.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownListener`](crate::ErrorKind); [`ErrorKind::Conflict`](crate::ErrorKind) while a subscription
@@ -173,25 +172,22 @@ impl Channel {
         self.pull(&self.member(id)?).await.map_err(|error| self.explain_listener(error, id))
     }
 
-    /// The next message of a listener's queue, delivered.
+    /// The next message of a listener's queue, delivered; in one step where the engine has one, and nobody is called back.
     pub(super) async fn pull(&self, member: &Arc<Member>) -> Result<Option<Delivery>> {
         if !member.is_running() {
             return Ok(None);
         }
-        let now = self.core().clock.recent();
-        let next = self.core().engine.take_next(member.lane, now)?;
-        if !matches!(next, Next::InSteps) {
-            member.see(now.as_ms());
-        }
-        match next {
-            Next::Entry(entry) => {
-                let framed = Framed::of_one(entry);
-                let failure = call(member, framed.entry().message(), &self.core().stats)
-                    .map(|reason| Box::new(Failure { reason, is_dead: false }));
-                return Ok(Some(Delivery { failure, ..Delivery::first(framed, None) }));
+        if member.object().is_none() {
+            let now = self.core().clock.recent();
+            let next = self.core().engine.take_next(member.lane, now)?;
+            if !matches!(next, Next::InSteps) {
+                member.see(now.as_ms());
             }
-            Next::Nothing => return Ok(None),
-            Next::InSteps => {}
+            match next {
+                Next::Entry(entry) => return Ok(Some(Delivery::first(Framed::of_one(entry), None))),
+                Next::Nothing => return Ok(None),
+                Next::InSteps => {}
+            }
         }
         let options = Subscribe { conflict: Conflict::Refuse, ..Subscribe::default() };
         MessageStream::new(self.read_queued(member.clone(), options).await?).next_ready().await
@@ -326,12 +322,14 @@ impl MessageStream {
     /// Runs the callback, and takes note of what was consumed.
     #[inline]
     fn deliver(&mut self, framed: Framed, attempt: u32) -> Delivery {
-        let member = self.subscription.member();
-        let reason =
-            member.and_then(|member| call(member, framed.entry().message(), self.subscription.stats()));
+        let listener = self.subscription.member().and_then(|member| member.object());
+        let outcome = listener.map_or(Ok(()), |listener| run(&*listener, framed.entry().message()));
         let is_auto = self.subscription.is_auto();
-        let is_dead = !is_auto && attempt >= DELIVERY_ATTEMPTS_MAX;
-        let failure = reason.map(|reason| Box::new(Failure { reason, is_dead }));
+        let failure = outcome.err().map(|error| {
+            self.subscription.stats().deliveries_failed.add(1);
+            let is_dead = !is_auto && attempt >= DELIVERY_ATTEMPTS_MAX;
+            Box::new(Failure { reason: error.to_string().into(), is_dead })
+        });
         if !is_auto && failure.as_ref().is_some_and(|failure| !failure.is_dead) {
             self.retry = Some((framed.clone(), attempt + 1));
         }
@@ -375,13 +373,9 @@ impl MessageStream {
 }
 
 /// Runs a callback; a panic is a failure.
-/// Runs the callback of a listener that has one; what it says where it fails.
-fn call(member: &Member, message: &Message, stats: &Stats) -> Option<Arc<str>> {
-    let listener = member.object()?;
-    let outcome = catch_unwind(AssertUnwindSafe(|| listener.on_message(message)));
-    let error = outcome.unwrap_or_else(|panic| Err(panicked(&*panic))).err()?;
-    stats.deliveries_failed.add(1);
-    Some(error.to_string().into())
+fn run(listener: &dyn Listener, message: &Message) -> Result<(), CallbackError> {
+    catch_unwind(AssertUnwindSafe(|| listener.on_message(message)))
+        .unwrap_or_else(|panic| Err(panicked(&*panic)))
 }
 
 impl Stream for MessageStream {

@@ -266,7 +266,6 @@ impl Subscription {
         if let Some(end) = self.poll_end(context) {
             return Poll::Ready(Ok(Some(end)));
         }
-        self.following.iter().for_each(Following::wait);
         self.read_items(context, budget, items)
     }
 
@@ -319,17 +318,13 @@ impl Subscription {
                 }
                 Step::ReadWindow(after) => {
                     let Some(following) = &self.following else { return Poll::Pending };
-                    let mut found = false;
-                    let taken = following.take(after, budget, |framed| {
-                        found = true;
-                        items.extend(std::iter::once(Item::Entry(framed)));
-                    });
-                    if taken.is_some() && found {
-                        self.follow.on_window(taken);
-                        return Poll::Ready(Ok(None));
-                    }
                     match following.read(after, budget, &mut self.found) {
                         WindowRead::Behind => self.follow.on_window(None),
+                        WindowRead::One(framed, to) => {
+                            self.follow.on_window(Some(to));
+                            items.extend(std::iter::once(Item::Entry(framed)));
+                            return Poll::Ready(Ok(None));
+                        }
                         WindowRead::Upto(to) => {
                             self.follow.on_window(Some(to));
                             if self.found.is_empty() {
@@ -364,6 +359,7 @@ impl Subscription {
     /// ```
     pub fn poll_end(&self, context: &mut Context<'_>) -> Option<End> {
         self.signal.wait(context.waker());
+        self.following.iter().for_each(Following::wait);
         self.end()
     }
 

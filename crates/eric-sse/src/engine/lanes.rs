@@ -368,10 +368,10 @@ impl<S: Shelf> Lanes<S> {
     fn find(&mut self, lane: Lane) -> Option<Found<'_, S>> {
         if let Some(listener) = self.listeners.get_mut(&lane) {
             let rules = Rules { retention: &self.channels.get(&listener.channel)?.retention, is_own: true };
-            return Some(Found { keep: &mut listener.keep, finished: listener.finished, rules });
+            return Some(Found { keep: &mut listener.keep, finished: Some(listener.finished), rules });
         }
         let channel = self.channels.get_mut(&lane)?;
-        let finished = channel.readers.finished().unwrap_or(channel.keep.total());
+        let finished = channel.readers.finished();
         let rules = Rules { retention: &channel.retention, is_own: false };
         Some(Found { keep: &mut channel.keep, finished, rules })
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use slab::Slab;
 
-use super::{Follower, Wake};
+use super::{Follower, Wake, WindowRead};
 use crate::entry::{Entry, Offset};
 use crate::framed::Framed;
 use crate::log::Budget;
@@ -94,32 +94,35 @@ impl Slot {
     }
 
     /// Takes what comes after `after`, up to `tail` and within `budget`, out of a lane whose only reader will not ask
-    /// for it again; tells how far that reaches. None, and nothing was taken, where there is another reader, or the
-    /// slot does not reach back.
+    /// for it again. None, and nothing was taken, where there is another reader, or the slot does not reach back.
     pub(super) fn take(
         &self,
         after: Offset,
         tail: Offset,
         budget: Budget,
-        mut out: impl FnMut(Framed),
-    ) -> Option<Offset> {
+        out: &mut Vec<Framed>,
+    ) -> Option<WindowRead> {
         let mut state = self.state.lock();
         if state.followers.len() > 1 || state.seat.is_some() || !self.reaches_back(after) {
             return None;
         }
-        let (mut entries, mut bytes, mut reached) = (0, 0, after);
+        let (mut entries, mut bytes) = (0, 0);
         while state.recent.front().is_some_and(|(at, _)| *at <= tail) {
             if entries > 0 && (entries >= budget.entries || bytes >= budget.bytes) {
-                return Some(reached);
+                return Some(WindowRead::Upto(Offset::new(self.gone_to.load(Ordering::Relaxed))));
             }
             let (at, framed) = state.recent.pop_front()?;
             self.gone_to.store(at.get(), Ordering::Relaxed);
-            if at > after {
-                (entries, bytes, reached) = (entries + 1, bytes + framed.entry().bytes(), at);
-                out(framed);
+            if at <= after {
+                continue;
             }
+            if entries == 0 && state.recent.is_empty() {
+                return Some(WindowRead::One(framed, tail));
+            }
+            (entries, bytes) = (entries + 1, bytes + framed.entry().bytes());
+            out.push(framed);
         }
-        Some(tail)
+        Some(WindowRead::Upto(tail))
     }
 
     /// The recent entries after `after`, oldest first; none where the slot does not reach back.

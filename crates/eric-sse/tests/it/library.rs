@@ -388,6 +388,14 @@ async fn a_connection_dispatches_and_delivers_without_a_look_up() {
     assert_eq!(bob.dispatch(message(4)).await.unwrap_err().kind(), ErrorKind::UnknownListener);
     assert_eq!(hub.stats().entries_dead.count(), 1, "a message to nobody is counted");
     assert_eq!(bob.deliver_next().await.unwrap_err().kind(), ErrorKind::UnknownListener);
+    bob.stop();
+    assert_eq!(bob.deliver_next().await.unwrap_err().kind(), ErrorKind::UnknownListener, "stopped or not");
+
+    let eve = channel.add_listener().await.unwrap();
+    eve.start();
+    hub.channels().remove(channel.id()).await.unwrap();
+    assert_eq!(eve.dispatch(message(5)).await.unwrap_err().kind(), ErrorKind::UnknownChannel);
+    assert_eq!(eve.deliver_next().await.unwrap_err().kind(), ErrorKind::UnknownChannel);
     assert_eq!((hub.stats().entries_published.count(), hub.stats().entries_repeated.count()), (2, 1));
 }
 
@@ -411,6 +419,26 @@ async fn a_callback_that_fails_has_its_message_delivered_once() {
     let expected = [(1, Some("not this one")), (2, Some("the callback panicked: nor this one")), (3, None)];
     assert_eq!(told, expected.map(|(n, reason)| (n, reason.map(str::to_owned))));
     assert_eq!(hub.stats().deliveries_failed.count(), 2);
+}
+
+#[tokio::test]
+async fn nobody_else_is_delivered_to_while_a_callback_runs() {
+    let (_hub, channel, _) = channel().await;
+    let beside: Arc<Mutex<Vec<ErrorKind>>> = Arc::default();
+    let (noted, pulled) = (beside.clone(), channel.clone());
+    let callback = move |_: &Message| {
+        let next = pulled.deliver_next(&id("bob")).now_or_never().expect("in memory it is answered at once");
+        noted.lock().push(next.unwrap_err().kind());
+        Ok(())
+    };
+    let bob = channel.register_listener(Arc::new(FnListener::new(id("bob"), callback))).await.unwrap();
+    bob.start();
+    for n in 1..=2 {
+        bob.dispatch(message(n)).await.unwrap();
+    }
+    assert_eq!(number(&bob.deliver_next().await.unwrap().unwrap()), 1);
+    assert_eq!(*beside.lock(), [ErrorKind::Conflict]);
+    assert_eq!(backlog(&bob).await, 1, "only the first is consumed");
 }
 
 #[tokio::test]

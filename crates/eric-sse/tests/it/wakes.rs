@@ -91,6 +91,30 @@ async fn who_does_not_wait_is_not_woken_again() {
     assert_eq!(waiting[0].wakes(), 1, "a wake is owed only to who asked since the last");
 }
 
+#[tokio::test]
+async fn who_asks_only_for_the_end_is_woken_by_what_comes_too() {
+    let (channel, mut waiting) = waiting(1).await;
+    let publish = async || channel.broadcast(Message::of("t", &1).unwrap()).await.unwrap();
+    publish().await;
+    assert_eq!(waiting[0].poll().unwrap().len(), 1);
+    publish().await;
+    assert_eq!(waiting[0].wakes(), 1, "it does not wait");
+    assert_eq!(waiting[0].poll().unwrap().len(), 1);
+    let waker = Waker::from(waiting[0].bell.clone());
+    assert_eq!(waiting[0].subscription.poll_end(&mut Context::from_waker(&waker)), None);
+    publish().await;
+    assert_eq!(waiting[0].wakes(), 2);
+}
+
+#[tokio::test]
+async fn an_audience_that_has_not_heard_yet_is_woken() {
+    let (channel, _waiting) = waiting(0).await;
+    let bell = Arc::new(Bell::default());
+    let _audience = channel.audience(Waker::from(bell.clone())).unwrap();
+    channel.broadcast(Message::of("t", &1).unwrap()).await.unwrap();
+    assert_eq!(bell.0.load(Ordering::SeqCst), 1);
+}
+
 /// Readers on threads of their own, each of which goes to wait while the next message is on its way to it.
 #[test]
 fn whoever_goes_to_wait_is_woken_by_what_comes_meanwhile() {

@@ -14,6 +14,7 @@ const STEPS: u64 = 300;
 
 checks![
     one_message_is_taken_as_a_batch_of_one,
+    one_message_that_nobody_reads_goes_as_a_batch_of_one_does,
     the_next_is_taken_as_in_steps,
     nobody_takes_the_next_from_a_live_reader,
 ];
@@ -86,6 +87,30 @@ async fn one_message_is_taken_as_a_batch_of_one(rig: &Rig<'_>) -> Checked {
             }
             ensure_same(&one, &batch, lanes).await?;
         }
+    }
+    Ok(())
+}
+
+async fn one_message_that_nobody_reads_goes_as_a_batch_of_one_does(rig: &Rig<'_>) -> Checked {
+    for history in [0, 2] {
+        let (one, batch) = (rig.engine(), rig.engine());
+        let mut lane = Lane::new(0);
+        for seam in [&one, &batch] {
+            lane = seam.engine.open(Retention { history, ..roomy() }).await?;
+        }
+        for n in 1..=5 {
+            let new = NewEntry { taken_at: rig.now(), ..one.new_entry(lane, n) };
+            one.engine.submit_one(new.clone()).await?;
+            batch.engine.submit(vec![new]).await?;
+            // Before anybody looks: to look lets go of what is due.
+            ensure_eq!(
+                one.recorder.told(),
+                batch.recorder.told(),
+                format!("what has gone after {n} messages")
+            );
+        }
+        let kept: Vec<u64> = (1..=5).skip(5 - usize::try_from(history).expect("small")).collect();
+        ensure_eq!(one.kept(lane).await?, kept, "what is kept of what nobody reads");
     }
     Ok(())
 }

@@ -11,8 +11,8 @@ use crate::lane::{Lane, Overflow};
 use crate::log::{NewEntry, Taken};
 
 impl<S: Shelf<Item = Entry>> Lanes<S> {
-    /// Takes a message, keeps it and shows it; `tell` hears what a feed is to be told. What [`Lanes::enforce`],
-    /// [`Lanes::admit`], [`Lanes::keep`] and [`Lanes::show`] do, with the lane found once. The message is taken at this
+    /// Takes a message, keeps it and shows it; `tell` hears what a feed is to be told. What [`Lanes::admit`],
+    /// [`Lanes::keep`], [`Lanes::show`] and [`Lanes::enforce`] do, with the lane found once. The message is taken at this
     /// moment: its time is what ages and keys are reckoned by.
     ///
     /// # Errors
@@ -34,11 +34,11 @@ impl<S: Shelf<Item = Entry>> Lanes<S> {
     /// # });
     /// ```
     pub fn take(&mut self, new: NewEntry, tell: impl FnMut(FeedEvent<'_>)) -> Result<Taken> {
+        let now_ms = new.taken_at.as_ms();
+        self.dedup.forget_old(now_ms);
         if new.key.is_none() {
             return self.take_first(new, tell);
         }
-        let now_ms = new.taken_at.as_ms();
-        self.dedup.forget_old(now_ms);
         self.keep_of(new.lane)?;
         match self.first(&new)? {
             First::Now(known) => {
@@ -117,13 +117,15 @@ impl<S: Shelf<Item = Entry>> Lanes<S> {
         if reader.stale.is_some() || trimmed_to > reader.cursor {
             return Ok(Next::InSteps);
         }
-        // How many entries there ever were up to the cursor is known, unless it was forgotten while they were trimmed.
-        let place = |keep: &Keep<S>, rank: u64| match rank.checked_sub(keep.trimmed.total()) {
-            Some(place) => usize::try_from(place).expect("what is kept is counted by usize"),
-            None => keep.shelf.upto(reader.cursor).entries,
-        };
+        // Ranks count what is trimmed; a rank is forgotten only where its cursor is behind that.
+        let place = |keep: &Keep<S>, rank: u64| usize::try_from(rank.checked_sub(keep.trimmed.total())?).ok();
         let rank = readers.rank(listener, reader.cursor);
-        let places = [place(shared, rank), place(&reader.keep, reader.finished)];
+        let (Some(shared_place), Some(own_place)) =
+            (place(shared, rank), place(&reader.keep, reader.finished))
+        else {
+            return Ok(Next::InSteps);
+        };
+        let places = [shared_place, own_place];
         let next = [at(&shared.shelf, places[0]), at(&reader.keep.shelf, places[1])];
         let offset = |entry: &Option<&Entry>| entry.map_or(Offset::MAX, Entry::offset);
         let [ahead, own] = next.each_ref().map(offset);

@@ -135,8 +135,8 @@ impl<S: Shelf> Keep<S> {
 #[derive(Debug)]
 pub(super) struct Found<'a, S> {
     pub(super) keep: &'a mut Keep<S>,
-    /// How many entries of the lane everybody has finished.
-    pub(super) finished: u64,
+    /// How many entries of the lane everybody has finished; none where nobody reads it, and so whatever is there.
+    pub(super) finished: Option<u64>,
     pub(super) rules: Rules<'a>,
 }
 
@@ -149,6 +149,10 @@ pub(super) struct Refusal {
 }
 
 impl<S: Shelf> Found<'_, S> {
+    fn finished(&self) -> u64 {
+        self.finished.unwrap_or(self.keep.total())
+    }
+
     /// Whether new messages of these sizes may go to the lane.
     pub(super) fn admits(&self, sizes: impl Iterator<Item = u64>) -> Result<(), Refusal> {
         let (max_bytes, by_bytes) = self.rules.bytes();
@@ -164,7 +168,7 @@ impl<S: Shelf> Found<'_, S> {
         if self.rules.retention.overflow == Overflow::DropOldest || messages == 0 {
             return Ok(());
         }
-        let (unread, unread_bytes) = self.keep.unread(self.finished);
+        let (unread, unread_bytes) = self.keep.unread(self.finished());
         let (max_messages, by_messages) = self.rules.messages();
         let (limit, max) = if unread + messages > max_messages {
             (by_messages, max_messages)
@@ -185,7 +189,8 @@ impl<S: Shelf> Found<'_, S> {
         upto: Offset,
         mut gone: impl FnMut(Kept, S::Item),
     ) -> Option<LetGo> {
-        let Self { keep, finished, rules } = self;
+        let finished = self.finished();
+        let Self { keep, rules, .. } = self;
         let ((max_messages, by_messages), (max_bytes, by_bytes)) = (rules.messages(), rules.bytes());
         let mut unread = Evicted::default();
         let before = keep.trimmed.total();
@@ -201,8 +206,8 @@ impl<S: Shelf> Found<'_, S> {
         }
         while let Some(first) = keep.shelf.first().filter(|first| first.offset <= upto) {
             let trimmed = keep.trimmed.total();
-            let is_finished = trimmed < *finished;
-            let counted = keep.total() - if rules.is_own { (*finished).max(trimmed) } else { trimmed };
+            let is_finished = trimmed < finished;
+            let counted = keep.total() - if rules.is_own { finished.max(trimmed) } else { trimmed };
             let by = if rules.is_old(first.taken_ms, now_ms) {
                 Some(EvictedBy::Age)
             } else if counted > max_messages {
