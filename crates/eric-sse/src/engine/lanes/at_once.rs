@@ -125,27 +125,24 @@ impl<S: Shelf<Item = Entry>> Lanes<S> {
         else {
             return Ok(Next::InSteps);
         };
-        let places = [shared_place, own_place];
-        let next = [at(&shared.shelf, places[0]), at(&reader.keep.shelf, places[1])];
-        let offset = |entry: &Option<&Entry>| entry.map_or(Offset::MAX, Entry::offset);
-        let [ahead, own] = next.each_ref().map(offset);
-        let Some(entry) = next[usize::from(own < ahead)].filter(|entry| entry.offset() <= self.shown) else {
+        let (shared_next, own_next) = (at(&shared.shelf, shared_place), at(&reader.keep.shelf, own_place));
+        let offset = |entry: Option<&Entry>| entry.map_or(Offset::MAX, Entry::offset);
+        let is_own = offset(own_next) < offset(shared_next);
+        let next = if is_own { own_next } else { shared_next };
+        let Some(entry) = next.filter(|entry| entry.offset() <= self.shown) else {
             return Ok(Next::Nothing);
         };
-        let rules = Rules { retention, is_own: own < ahead };
+        let rules = Rules { retention, is_own };
         if rules.is_old(entry.taken_at().as_ms(), now_ms) {
             return Ok(Next::InSteps);
         }
-        let finished = |keep: &Keep<S>, place: usize, is_it: bool| {
-            keep.trimmed.total() + place as u64 + u64::from(is_it)
-        };
         let entry = entry.clone();
         let moved = Moved {
             listener,
             channel,
             to: entry.offset(),
-            finished: finished(&reader.keep, places[1], own < ahead),
-            channel_finished: finished(shared, places[0], ahead < own),
+            finished: reader.finished + u64::from(is_own),
+            channel_finished: rank + u64::from(!is_own),
         };
         self.place_cursor(&moved);
         // In the other lane it finished nothing.

@@ -82,6 +82,13 @@ impl<S: Shelf> Keep<S> {
         self.trimmed.total() + self.shelf.len() as u64
     }
 
+    /// Takes the oldest entry away, and remembers that it was there.
+    fn trim(&mut self) -> (Kept, S::Item) {
+        let (kept, item) = self.shelf.pop().expect("who trims has seen that there is a first one");
+        self.trimmed.push(kept.offset);
+        (kept, item)
+    }
+
     fn last(&self) -> Option<Offset> {
         self.shelf.last().or((self.trimmed.total() > 0).then(|| self.trimmed.to()))
     }
@@ -200,8 +207,7 @@ impl<S: Shelf> Found<'_, S> {
             if keep.shelf.first().is_none_or(|first| first.offset > upto) {
                 break;
             }
-            let (kept, item) = keep.shelf.pop().expect("there is a first one");
-            keep.trimmed.push(kept.offset);
+            let (kept, item) = keep.trim();
             gone(kept, item);
         }
         while let Some(first) = keep.shelf.first().filter(|first| first.offset <= upto) {
@@ -220,8 +226,7 @@ impl<S: Shelf> Found<'_, S> {
                 Some(_) => {}
                 None => break,
             }
-            keep.trimmed.push(first.offset);
-            let (kept, item) = keep.shelf.pop().expect("there is a first one");
+            let (kept, item) = keep.trim();
             gone(kept, item);
         }
         (keep.trimmed.total() > before).then(|| LetGo { to: keep.trimmed.to(), unread })
